@@ -1,0 +1,1 @@
+"""The contract between the rooms: pure data, no behaviour beyond the transition table."""
