@@ -36,10 +36,14 @@ class Host(Protocol):
     addr: int
     mac: bytes
     out: list[Outgoing]
-    deadline: Nanos
     tracing: bool
     frame: int
     """Serial number of the frame being delivered, set by the driver before on_frame; for Dropped and Noted."""
+
+    @property
+    def deadline(self) -> Nanos:
+        """Call on_timer no later than this; NEVER when nothing is armed. Exact: something is due then."""
+        ...
 
     def on_frame(self, now: Nanos, frame: bytes) -> None: ...
 

@@ -1,0 +1,65 @@
+"""ICMP: the answer to ping, and errors that concern a connection (RFC 792, RFC 1122 section 4.2.3.9)."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import TYPE_CHECKING
+
+from tcplab.tcp import user
+from tcplab.tcp.tcb import Tcb
+from tcplab.wire import icmp, ipv4
+from tcplab.wire.errors import WireError
+
+if TYPE_CHECKING:
+    from tcplab.host.machine import Machine
+
+_PORTS = struct.Struct("!HH")
+# Linux icmp_err_convert, the hard ones of type 3; the rest is transient and ignored.
+_ERRORS = {
+    2: errno.ENOPROTOOPT,
+    3: errno.ECONNREFUSED,
+    9: errno.ENETUNREACH,
+    10: errno.EHOSTUNREACH,
+    13: errno.EHOSTUNREACH,
+}
+_OPENING = {0: errno.ENETUNREACH, 1: errno.EHOSTUNREACH}
+
+
+def arrives(machine: Machine, frame: bytes, ip: ipv4.Ipv4) -> None:
+    """Answer an echo request; hand an error to the connection whose segment it quotes."""
+    message = icmp.parse(frame, ip.start, ip.end)
+    machine.counters["IcmpInMsgs"] += 1
+    if message.type == icmp.ECHO_REQUEST and message.code == 0:
+        _echo(machine, message, ip.src)
+    elif message.type == icmp.UNREACHABLE:
+        machine.counters["IcmpInDestUnreachs"] += 1
+        _unreachable(machine, message)
+    else:
+        machine.dropped("", "icmp", "", f"ICMP type {message.type} needs no answer")
+
+
+def _echo(machine: Machine, message: icmp.Icmp, src: int) -> None:
+    if machine.sysctl.icmp_echo_ignore_all:
+        machine.dropped("", "ping ignored", "", "icmp_echo_ignore_all = 1")
+        return
+    machine.counters["IcmpOutEchoReps"] += 1
+    answer = icmp.build(icmp.ECHO_REPLY, 0, message.rest, message.payload)
+    machine.send_ip(src, icmp.PROTO, answer, 0, "echo reply: ping was asked", "RFC 792")
+
+
+def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
+    quoted = message.payload
+    try:
+        inner = ipv4.parse_quoted(quoted, 0)
+    except WireError as wrong:
+        machine.dropped("", "icmp", "IcmpInErrors", f"the quoted packet is unreadable: {wrong}")
+        return
+    if inner.proto != ipv4.PROTO_TCP or inner.src != machine.addr or len(quoted) < inner.start + 4:
+        machine.dropped("", "icmp", "IcmpInErrors", "it does not quote a segment of ours")
+        return
+    sport, dport = _PORTS.unpack_from(quoted, inner.start)
+    conn = machine.flows.get((inner.dst, dport, sport))
+    error = _ERRORS.get(message.code) or _OPENING.get(message.code, 0)
+    if isinstance(conn, Tcb) and error:
+        user.unreachable(conn, error, f"ICMP destination unreachable, code {message.code}", "RFC 1122 4.2.3.9")

@@ -1,0 +1,275 @@
+"""One host: a pure state machine that is told the time (the protocol is `tcplab.api.stack.Host`).
+
+Frames come in at `on_frame`, socket calls at `call`, deadlines at `on_timer`; what is to be sent lies in `out`
+afterwards. TCP sees the machine as its `tcplab.tcp.env.Env`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from errno import EHOSTUNREACH
+from heapq import heappop, heappush
+from typing import Any, Final
+
+from tcplab.api.events import Dropped, Event
+from tcplab.api.stack import Emit, Outgoing
+from tcplab.api.views import HostView
+from tcplab.host import arp, icmp, sockets, view
+from tcplab.host.sockets import Socket
+from tcplab.rng import Rng
+from tcplab.tcp import listen, seq, user
+from tcplab.tcp.env import Endpoint, FlowKey, Timed
+from tcplab.tcp.isn import IsnSource
+from tcplab.tcp.listen import Listener
+from tcplab.tcp.sysctl import Sysctl
+from tcplab.tcp.tcb import Tcb
+from tcplab.units import NEVER, Nanos, Seq
+from tcplab.wire import ethernet, ipv4
+from tcplab.wire import tcp as wire_tcp
+from tcplab.wire.errors import WireError
+from tcplab.wire.ipv4 import text as ip_text
+from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
+
+NETWORK_BITS: Final = 24
+GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
+"""Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
+_NO_FRAME: Final = 0
+
+
+class Machine:
+    """A host with one address. `tracing` is on exactly when somebody takes its events."""
+
+    def __init__(self, name: str, addr: int, mac: bytes, rng: Rng, emit: Emit | None = None) -> None:
+        self.name = name
+        self.addr = addr
+        self.mac = mac
+        self.now: Nanos = 0
+        self.frame = _NO_FRAME
+        self.tracing = emit is not None
+        self._emit = emit
+        self.out: list[Outgoing] = []
+        self.sysctl = Sysctl()
+        self.isn = IsnSource(rng.stream(f"host-{name}/isn"))
+        self.port_stream = rng.stream(f"host-{name}/ports")
+        self.counters: dict[str, int] = defaultdict(int)
+        self.flows: dict[FlowKey, Endpoint] = {}
+        self.listeners: dict[int, Listener] = {}
+        self.sockets: dict[int, Socket] = {}
+        self.neighbours: dict[int, bytes] = {}
+        self.resolving: dict[int, arp.Resolution] = {}
+        self.woken: list[Callable[[], None]] = []
+        self._next_fd = 3
+        self._timers: list[tuple[Nanos, int, Timed]] = []
+        self._serial = 0
+
+    # --- the driver's side (api.stack.Host) ---
+
+    def on_frame(self, now: Nanos, frame: bytes) -> None:
+        """A frame arrives. Whatever is wrong with it is counted and said; nothing is raised."""
+        self.now = now
+        try:
+            _, _, ethertype = ethernet.parse(frame)
+            if ethertype == ethernet.ETH_ARP:
+                arp.arrives(self, frame)
+            elif ethertype == ethernet.ETH_IP:
+                self._ip(frame)
+            else:
+                self.dropped("", "not IP", "", f"ethertype {ethertype:#06x} is not spoken here")
+        except WireError as wrong:
+            counter = wrong.counter
+            if counter == "TcpInCsumErrors":
+                self.counters["TcpInErrs"] += 1
+            self.dropped("", wrong.reason, counter, str(wrong), "RFC 9293 3.1")
+        self._settle()
+        self.frame = _NO_FRAME
+
+    def on_timer(self, now: Nanos) -> None:
+        """Run everything that is due."""
+        self.now = now
+        while self.deadline <= now:
+            _, _, item = heappop(self._timers)
+            item.queued = NEVER
+            item.on_timer()
+            self.schedule(item)
+        self._settle()
+
+    def call(self, now: Nanos, op: str, *args: Any) -> Any:
+        """One socket call (`tcplab.host.sockets`); OSError as Linux gives it."""
+        self.now = now
+        try:
+            return sockets.call(self, op, args)
+        finally:
+            self._settle()
+
+    def wait(self, fd: int, writable: bool, wake: Callable[[], None]) -> None:
+        """Call `wake` once when trying again on `fd` makes sense; at once when the descriptor is gone."""
+        sock = self.sockets.get(fd)
+        if sock is None:
+            self.woken.append(wake)
+        else:
+            (sock.writers if writable else sock.readers).append(wake)
+
+    def view(self, now: Nanos) -> HostView:
+        """A snapshot."""
+        self.now = now
+        return view.of(self)
+
+    @property
+    def deadline(self) -> Nanos:
+        """When the next timer is due; NEVER when none is armed. Entries that moved are put right on the way."""
+        heap = self._timers
+        while heap:
+            when, _, item = heap[0]
+            if item.queued == when:
+                if item.deadline == when:
+                    return when
+                item.queued = NEVER
+                heappop(heap)
+                self.schedule(item)
+            else:
+                heappop(heap)
+        return NEVER
+
+    def next_timer(self) -> str:
+        """What the earliest deadline is: `RTO 10.77.0.1:40001>10.77.0.2:80`."""
+        return view.timer_text(self._timers[0][2]) if self.deadline != NEVER else ""
+
+    def _settle(self) -> None:
+        """TCP is done with the input: now let the applications that it woke try again."""
+        while self.woken:
+            woken, self.woken = self.woken, []
+            for wake in woken:
+                wake()
+
+    # --- input ---
+
+    def _ip(self, frame: bytes) -> None:
+        ip = ipv4.parse(frame, ethernet.HEADER)
+        if ip.dst != self.addr:
+            self.dropped("", "not for us", "IpInAddrErrors", f"{ip_text(ip.dst)} is not our address")
+        elif ip.offset or ip.mf:
+            self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
+        elif ip.proto == ipv4.PROTO_TCP:
+            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
+        elif ip.proto == ipv4.PROTO_ICMP:
+            icmp.arrives(self, frame, ip)
+        else:
+            self.dropped("", "protocol", "IpInUnknownProtos", f"IP protocol {ip.proto} is not spoken here")
+
+    def _tcp(self, seg: Segment, src: int) -> None:
+        self.counters["TcpInSegs"] += 1
+        flow = self.flows.get((src, seg.sport, seg.dport))
+        if flow is not None:
+            flow.on_segment(seg)
+            return
+        listener = self.listeners.get(seg.dport)
+        if listener is not None:
+            listen.segment_arrives(listener, seg, src)
+        elif seg.flags & RST:
+            self.dropped(
+                self._label(seg, src), "RST", "", "no connection: a RST is never answered", "RFC 9293 3.10.7.1"
+            )
+        else:
+            self.reply_rst(seg, src, "no socket: nobody listens on this port", "RFC 9293 3.10.7.1")
+
+    def _label(self, seg: Segment, src: int) -> str:
+        return f"{ip_text(self.addr)}:{seg.dport}>{ip_text(src)}:{seg.sport}"
+
+    # --- output ---
+
+    def reply_rst(self, seg: Segment, src: int, why: str, ref: str = "") -> None:
+        """RFC 9293 3.10.7.1: with ACK the RST takes its number from it, else it acknowledges all of the segment."""
+        if seg.flags & RST:
+            return
+        self.counters["TcpOutRsts"] += 1
+        if seg.flags & ACK:
+            number, ack, flags = seg.ack, 0, RST
+        else:
+            length = len(seg.payload) + bool(seg.flags & SYN) + bool(seg.flags & FIN)
+            number, ack, flags = 0, seq.add(seg.seq, length), RST | ACK
+        segment = wire_tcp.build(self.addr, src, seg.dport, seg.sport, number, ack, flags, 0)
+        self.send_tcp(src, segment, 0, f"RST: {why}", ref)
+
+    def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
+        """Send one TCP segment."""
+        self.counters["TcpOutSegs"] += 1
+        self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
+
+    def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:
+        """Put `payload` into a packet for `dst`; ask for the neighbour's MAC first when it is not known."""
+        packet = ipv4.build(self.addr, dst, proto, payload, ident, self.sysctl.ip_default_ttl)
+        mac = self.neighbours.get(dst)
+        if mac is None:
+            if dst >> (32 - NETWORK_BITS) == self.addr >> (32 - NETWORK_BITS):
+                self._resolve(dst, packet, why, ref, rtx)
+                return
+            mac = GATEWAY_MAC
+        self.out.append(Outgoing(ethernet.header(mac, self.mac, ethernet.ETH_IP) + packet, why, ref, rtx))
+
+    def put(self, frame: bytes, why: str, ref: str = "") -> None:
+        """Send a whole frame."""
+        self.out.append(Outgoing(frame, why, ref))
+
+    # --- neighbours ---
+
+    def learn(self, addr: int, mac: bytes) -> None:
+        """`addr` has `mac`: what waited for it leaves now."""
+        self.neighbours[addr] = mac
+        resolution = self.resolving.pop(addr, None)
+        if resolution is not None:
+            resolution.deadline = NEVER
+            for packet, why, ref, rtx in resolution.waiting:
+                self.out.append(Outgoing(ethernet.header(mac, self.mac, ethernet.ETH_IP) + packet, why, ref, rtx))
+
+    def _resolve(self, addr: int, packet: bytes, why: str, ref: str, rtx: bool) -> None:
+        resolution = self.resolving.get(addr)
+        if resolution is None:
+            resolution = self.resolving[addr] = arp.Resolution(self, addr)
+            resolution.hold(packet, why, ref, rtx)
+            resolution.ask()
+        else:
+            resolution.hold(packet, why, ref, rtx)
+
+    def neighbour_failed(self, addr: int) -> None:
+        """Nobody answered: connections that are being opened to `addr` fail with EHOSTUNREACH (measured at 3 s)."""
+        self.resolving.pop(addr, None)
+        for flow in list(self.flows.values()):
+            if isinstance(flow, Tcb) and flow.raddr == addr:
+                user.unreachable(flow, EHOSTUNREACH, f"nobody answers for {ip_text(addr)}", "RFC 826")
+
+    # --- what TCP asks of its machine (tcp.env.Env) ---
+
+    def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
+        """A newer SYN ended a TIME_WAIT: the listener takes it, if there is one."""
+        listener = self.listeners.get(seg.dport)
+        if listener is None:
+            self.reply_rst(seg, src, "nobody listens on this port any more", "RFC 9293 3.10.7.1")
+        else:
+            listen.syn_arrives(listener, seg, src, isn)
+
+    def new_socket(self) -> Socket:
+        """A new descriptor."""
+        sock = self.sockets[self._next_fd] = Socket(self, self._next_fd)
+        self._next_fd += 1
+        return sock
+
+    def emit(self, event: Event) -> None:
+        """Tell of a decision; nobody listens while `tracing` is false."""
+        if self._emit is not None:
+            self._emit(event)
+
+    def dropped(self, label: str, reason: str, counter: str = "", why: str = "", ref: str = "") -> None:
+        """The frame at hand is ignored: count it, and say why."""
+        if counter:
+            self.counters[counter] += 1
+        if self._emit is not None:
+            self._emit(Dropped(self.now, self.name, label, self.frame, reason, counter, why or reason, ref))
+
+    def schedule(self, item: Timed) -> None:
+        """See that the heap knows `item` no later than its deadline."""
+        when = item.deadline
+        if when < item.queued:
+            item.queued = when
+            self._serial += 1
+            heappush(self._timers, (when, self._serial, item))

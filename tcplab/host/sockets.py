@@ -1,0 +1,361 @@
+"""BSD socket calls: non-blocking inside, with the errno that Linux gives (socket(7), tcp(7), and the calls' pages)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tcplab.api.states import State
+from tcplab.host import ports
+from tcplab.tcp import timers, user
+from tcplab.tcp.connection import Connection
+from tcplab.tcp.listen import Listener
+from tcplab.tcp.sysctl import RMEM, WMEM
+from tcplab.tcp.tcb import KEEPALIVE
+from tcplab.tcp.timewait import TimeWait
+from tcplab.units import MS
+from tcplab.wire.ipv4 import text as ip_text
+
+if TYPE_CHECKING:
+    from tcplab.host.machine import Machine
+
+Wake = Callable[[], None]
+
+
+class Socket:
+    """A file descriptor of an application, and what it stands for."""
+
+    __slots__ = ("bound", "conn", "connecting", "fd", "keepalive", "linger", "listener", "machine", "nodelay", "port",
+                 "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers")  # fmt: skip
+
+    def __init__(self, machine: Machine, fd: int) -> None:
+        self.machine = machine
+        self.fd = fd
+        self.port = 0
+        self.bound = False
+        self.conn: Connection | None = None
+        self.listener: Listener | None = None
+        self.connecting = False
+        """connect() was called and its outcome not told yet."""
+        self.reuseaddr = False
+        self.nodelay = False
+        self.linger = (0, 0)
+        self.keepalive = [0, 0, 0, 0]
+        """SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT."""
+        self.rcvbuf = self.sndbuf = 0
+        self.syncnt = 0
+        self.user_timeout = 0
+        self.readers: list[Wake] = []
+        self.writers: list[Wake] = []
+
+    # --- what TCP tells (tcplab.tcp.tcb.Owner) ---
+
+    def readable(self) -> None:
+        """Data, the end, an error or a connection to accept: whoever waits to read tries again."""
+        if self.readers:
+            self.machine.woken += self.readers
+            self.readers.clear()
+
+    def writable(self) -> None:
+        """Connected, room in the buffer, or an error: whoever waits to write tries again."""
+        if self.writers:
+            self.machine.woken += self.writers
+            self.writers.clear()
+
+    # --- the calls ---
+
+    def bind(self, addr: int, port: int) -> None:
+        """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
+        if self.bound or self.conn is not None:
+            raise OSError(errno.EINVAL, "the socket is bound already")
+        if addr not in (0, self.machine.addr):
+            raise OSError(errno.EADDRNOTAVAIL, f"{ip_text(addr)} is not an address of this host")
+        if port == 0:
+            port = ports.ephemeral(self.machine, 0, 0)
+        ports.check_bind(self.machine, self, port)
+        self.port = port
+        self.bound = True
+
+    def listen(self, backlog: int) -> None:
+        """listen(2): also again on a listening socket, which changes the backlog live."""
+        if self.conn is not None:
+            raise OSError(errno.EINVAL, "the socket is connected")
+        if self.listener is not None:
+            self.listener.set_backlog(backlog)
+            return
+        if not self.bound:
+            self.bind(0, 0)
+        if self.port in self.machine.listeners:
+            raise OSError(errno.EADDRINUSE, f"another socket listens on port {self.port}")
+        self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable)
+        self.listener.rcvbuf, self.listener.sndbuf = self.rcvbuf, self.sndbuf
+        self.machine.listeners[self.port] = self.listener
+
+    def accept(self) -> tuple[int, tuple[int, int]]:
+        """accept(2): (descriptor, (address, port)) of the oldest complete connection. EAGAIN: none."""
+        if self.listener is None:
+            raise OSError(errno.EINVAL, "the socket does not listen")
+        conn = self.listener.accept()
+        if conn is None:
+            raise BlockingIOError(errno.EAGAIN, "no connection to accept")
+        sock = self.machine.new_socket()
+        sock.port = self.port
+        sock.reuseaddr = self.reuseaddr
+        sock._own(conn)
+        return sock.fd, (conn.raddr, conn.rport)
+
+    def connect(self, addr: int, port: int) -> None:
+        """connect(2). The first call raises EINPROGRESS, later ones EALREADY, the outcome, then EISCONN."""
+        if self.listener is not None:
+            raise OSError(errno.EISCONN, "the socket listens")
+        if self.conn is not None:
+            self._connect_again()
+            return
+        machine = self.machine
+        local = self.port or ports.ephemeral(machine, addr, port)
+        old = machine.flows.get((addr, port, local))
+        if old is not None and not ports.usable(machine, addr, port, local):
+            raise OSError(errno.EADDRNOTAVAIL, "this port pair is in use")
+        self.port = local
+        conn = Connection(machine, machine.addr, local, addr, port)
+        self._own(conn)
+        conn.syn_retries = self.syncnt
+        self.connecting = True
+        user.connect(conn, self.rcvbuf, self.sndbuf, old if isinstance(old, TimeWait) else None)
+        raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
+
+    def _connect_again(self) -> None:
+        conn = self.conn
+        assert conn is not None
+        if conn.state is State.SYN_SENT or (self.connecting and conn.state is State.SYN_RECV):
+            raise BlockingIOError(errno.EALREADY, "the connection is still being opened")
+        if not self.connecting:
+            raise OSError(errno.EISCONN, "the socket is connected")
+        self.connecting = False
+        if conn.error or conn.state is State.CLOSED:
+            error, conn.error = conn.error or errno.ECONNABORTED, 0
+            self.conn = None  # the socket can try again
+            if not self.bound:
+                self.port = 0
+            raise OSError(error, f"connect() failed: {errno.errorcode[error]}")
+
+    def _own(self, conn: Connection) -> None:
+        self.conn = conn
+        conn.owner = self
+        conn.reuse = self.reuseaddr
+        self._apply_options()
+
+    def _connected(self) -> Connection:
+        if self.conn is None:
+            raise OSError(errno.ENOTCONN, "the socket is not connected")
+        return self.conn
+
+    def send(self, data: bytes) -> int:
+        """send(2): how many octets the buffer took."""
+        if self.conn is None:
+            raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
+        return user.send(self.conn, data)
+
+    def recv(self, most: int) -> bytes:
+        """recv(2): up to `most` octets, b"" at the end of the stream."""
+        return user.receive(self._connected(), most)
+
+    def shutdown(self, how: str) -> None:
+        """shutdown(2) with `rd`, `wr` or `rdwr`. ENOTCONN: not connected; EINVAL: another word."""
+        if how not in ("rd", "wr", "rdwr"):
+            raise OSError(errno.EINVAL, f"shutdown takes rd, wr or rdwr, not {how}")
+        conn = self._connected()
+        if conn.state is State.CLOSED:
+            raise OSError(errno.ENOTCONN, "the connection is over")
+        if how != "rd":
+            user.close_writing(conn)
+        if how != "wr":
+            user.shut_reading(conn)
+
+    def close(self) -> None:
+        """close(2). A listener takes the connections that nobody accepted with it: they get RST."""
+        machine = self.machine
+        del machine.sockets[self.fd]
+        if self.listener is not None:
+            machine.listeners.pop(self.port, None)
+            for conn in self.listener.close():
+                conn.dead = True
+                user.abort(conn, "the listener closed before accept()", "Linux inet_csk_listen_stop")
+        if self.conn is not None:
+            user.close(self.conn, self.linger)
+        self.readable()
+        self.writable()
+
+    def abort(self) -> None:
+        """SO_LINGER {1, 0} and close(): RST at once."""
+        self.linger = (1, 0)
+        self.close()
+
+    def getsockname(self) -> tuple[int, int]:
+        """(address, port) of our side."""
+        return (self.machine.addr if self.port else 0, self.port)
+
+    def getpeername(self) -> tuple[int, int]:
+        """(address, port) of the other side. ENOTCONN: there is none."""
+        conn = self._connected()
+        if conn.state in (State.CLOSED, State.SYN_SENT):
+            raise OSError(errno.ENOTCONN, "the socket is not connected")
+        return (conn.raddr, conn.rport)
+
+    def label(self) -> str:
+        """The connection's name in events and views; empty when there is none."""
+        return self.conn.label if self.conn is not None else ""
+
+    # --- options ---
+
+    def setsockopt(self, name: str, value: int | tuple[int, ...]) -> None:
+        """setsockopt(2) by the option's name. ENOPROTOOPT: not known here; EINVAL: out of range."""
+        setter = _SETTERS.get(name)
+        if setter is None:
+            raise OSError(errno.ENOPROTOOPT, f"no socket option {name} here; there are {', '.join(_SETTERS)}")
+        setter(self, value)
+        self._apply_options()
+
+    def getsockopt(self, name: str) -> int:
+        """getsockopt(2) by name. SO_ERROR reads and clears the pending error."""
+        getter = _GETTERS.get(name)
+        if getter is None:
+            raise OSError(errno.ENOPROTOOPT, f"no socket option {name} here; there are {', '.join(_GETTERS)}")
+        return getter(self)
+
+    def take_error(self) -> int:
+        """SO_ERROR; it also tells the outcome of connect()."""
+        conn = self.conn
+        if conn is None:
+            return 0
+        error, conn.error = conn.error, 0
+        if error:
+            conn.done = True
+        elif conn.state is not State.SYN_SENT:
+            self.connecting = False
+        return error
+
+    def _apply_options(self) -> None:
+        conn = self.conn
+        if conn is None:
+            return
+        conn.nodelay = self.nodelay
+        conn.user_timeout = self.user_timeout * MS
+        on, idle, interval, count = self.keepalive
+        was_on = conn.keepalive is not None
+        conn.keepalive = (idle, interval, count) if on else None
+        if conn.state is State.CLOSED:
+            return
+        if on and not was_on and conn.state is not State.SYN_SENT:
+            timers.arm_keepalive(conn)
+        elif was_on and not on:
+            timers.stop(conn, KEEPALIVE)
+
+
+def _number(value: int | tuple[int, ...]) -> int:
+    if isinstance(value, tuple):
+        raise OSError(errno.EINVAL, "this option takes one number")
+    return value
+
+
+def _set_linger(sock: Socket, value: int | tuple[int, ...]) -> None:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise OSError(errno.EINVAL, "SO_LINGER takes two numbers: on (0 or 1) and seconds")
+    sock.linger = (value[0], value[1])
+
+
+def _set_rcvbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
+    sock.rcvbuf = max(2 * _number(value), 2304)  # Linux doubles it; SOCK_MIN_RCVBUF
+    if sock.conn is not None:
+        sock.conn.rcvbuf = sock.rcvbuf
+
+
+def _set_sndbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
+    sock.sndbuf = max(2 * _number(value), 4608)  # SOCK_MIN_SNDBUF
+    if sock.conn is not None:
+        sock.conn.sndbuf = sock.sndbuf
+
+
+def _keepalive_setter(at: int, low: int, high: int) -> Callable[[Socket, int | tuple[int, ...]], None]:
+    def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
+        number = _number(value)
+        if not low <= number <= high:
+            raise OSError(errno.EINVAL, f"it takes {low} .. {high}")
+        sock.keepalive[at] = number
+
+    return set_it
+
+
+def _set(name: str, low: int = 0, high: int = 2**31 - 1) -> Callable[[Socket, int | tuple[int, ...]], None]:
+    def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
+        number = _number(value)
+        if not low <= number <= high:
+            raise OSError(errno.EINVAL, f"it takes {low} .. {high}")
+        setattr(sock, name, bool(number) if isinstance(getattr(sock, name), bool) else number)
+
+    return set_it
+
+
+_SETTERS: dict[str, Callable[[Socket, int | tuple[int, ...]], None]] = {
+    "SO_REUSEADDR": _set("reuseaddr"),
+    "SO_LINGER": _set_linger,
+    "SO_RCVBUF": _set_rcvbuf,
+    "SO_SNDBUF": _set_sndbuf,
+    "SO_KEEPALIVE": _keepalive_setter(0, 0, 2**31 - 1),
+    "TCP_KEEPIDLE": _keepalive_setter(1, 1, 32767),
+    "TCP_KEEPINTVL": _keepalive_setter(2, 1, 32767),
+    "TCP_KEEPCNT": _keepalive_setter(3, 1, 127),
+    "TCP_NODELAY": _set("nodelay"),
+    "TCP_SYNCNT": _set("syncnt", 1, 127),
+    "TCP_USER_TIMEOUT": _set("user_timeout"),
+}
+
+_GETTERS: dict[str, Callable[[Socket], int]] = {
+    "SO_ERROR": Socket.take_error,
+    "SO_REUSEADDR": lambda sock: int(sock.reuseaddr),
+    "SO_ACCEPTCONN": lambda sock: int(sock.listener is not None),
+    "SO_RCVBUF": lambda sock: sock.rcvbuf or RMEM[1],
+    "SO_SNDBUF": lambda sock: sock.sndbuf or WMEM[1],
+    "SO_KEEPALIVE": lambda sock: sock.keepalive[0],
+    "TCP_KEEPIDLE": lambda sock: sock.keepalive[1] or sock.machine.sysctl.tcp_keepalive_time,
+    "TCP_KEEPINTVL": lambda sock: sock.keepalive[2] or sock.machine.sysctl.tcp_keepalive_intvl,
+    "TCP_KEEPCNT": lambda sock: sock.keepalive[3] or sock.machine.sysctl.tcp_keepalive_probes,
+    "TCP_NODELAY": lambda sock: int(sock.nodelay),
+    "TCP_SYNCNT": lambda sock: sock.syncnt or sock.machine.sysctl.tcp_syn_retries,
+    "TCP_USER_TIMEOUT": lambda sock: sock.user_timeout,
+    "TCP_MAXSEG": lambda sock: sock.conn.mss if sock.conn is not None else 536,
+}
+
+
+def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
+    """Run socket call `op` of the table below. ENOSYS: no such call; EBADF: no such descriptor."""
+    if op == "socket":
+        return machine.new_socket().fd
+    if op == "sysctl":
+        return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
+    function = _CALLS.get(op)
+    if function is None:
+        raise OSError(errno.ENOSYS, f"no socket call {op}")
+    sock = machine.sockets.get(args[0])
+    if sock is None:
+        raise OSError(errno.EBADF, f"descriptor {args[0]} is not open")
+    return function(sock, *args[1:])
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "bind": Socket.bind,
+    "listen": Socket.listen,
+    "accept": Socket.accept,
+    "connect": Socket.connect,
+    "send": Socket.send,
+    "recv": Socket.recv,
+    "shutdown": Socket.shutdown,
+    "close": Socket.close,
+    "abort": Socket.abort,
+    "setsockopt": Socket.setsockopt,
+    "getsockopt": Socket.getsockopt,
+    "getsockname": Socket.getsockname,
+    "getpeername": Socket.getpeername,
+    "conn": Socket.label,
+}

@@ -1,0 +1,137 @@
+"""What an ACK changes: RFC 9293 3.10.7.4 step 5, Linux tcp_ack."""
+
+from __future__ import annotations
+
+from tcplab.tcp import cc, output, recovery, rtt, sack, seq, timers
+from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
+from tcplab.units import US
+from tcplab.wire.tcp import Segment
+
+REF = "RFC 9293 3.10.7.4"
+
+
+def process(tcb: Tcb, seg: Segment) -> bool:
+    """Take the ACK of `seg`. False: it acknowledges what we never sent; the whole segment goes (RFC 5961 section 5)."""
+    host = tcb.host
+    una, number = tcb.snd_una, seg.ack
+    if seq.before(number, una):
+        return _old(tcb, seg)
+    if seq.after(number, tcb.snd_nxt):
+        host.dropped(tcb.label, "ack beyond", "TcpExtTCPAckUnsent", "it acknowledges what was never sent", "RFC 5961 5")
+        output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+        return False
+    tcb.probes_out = 0
+    tcb.rcv_tstamp = host.now
+    window_changed = _update_window(tcb, seg)
+    outstanding = len(tcb.rtx)
+    if not outstanding:
+        _window_opened(tcb)
+        return True
+    newly_sacked = sack.mark(tcb, number, seg.sack)
+    advanced = number != una
+    newly_acked = _clean(tcb, number, seg) if advanced else 0
+    duplicate = not advanced and not seg.payload and not window_changed and bool(tcb.rtx) and not newly_sacked
+    if newly_sacked:
+        duplicate = not advanced
+    limited = _cwnd_limited(tcb)
+    recovery.on_ack(tcb, newly_acked, newly_sacked, duplicate, advanced)
+    if newly_acked and tcb.ca_state in (OPEN, DISORDER, LOSS) and limited:
+        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, newly_acked)
+    if advanced:
+        timers.arm_rto(tcb)
+        if not tcb.rtx:
+            tcb.retrans_stamp = 0
+        if tcb.owner is not None:
+            tcb.owner.writable()
+    return True
+
+
+def _old(tcb: Tcb, seg: Segment) -> bool:
+    """An ACK below snd_una: nothing new in it, but far below it may be a blind attacker's (RFC 5961 section 5.2)."""
+    if seq.before(seg.ack, seq.add(tcb.snd_una, -tcb.max_window)):
+        output.challenge_ack(tcb, "ACK older than any window", "RFC 5961 5.2")
+    elif not seg.payload:
+        tcb.host.dropped(tcb.label, "old ACK", "TcpExtTCPOldAck", "it acknowledges less than was acknowledged", REF)
+    return True
+
+
+def _update_window(tcb: Tcb, seg: Segment) -> bool:
+    """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
+    offered = seg.window << tcb.snd_wscale
+    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
+    if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
+        return False
+    tcb.snd_wl1 = seg.seq
+    if offered == tcb.snd_wnd:
+        return False
+    tcb.snd_wnd = offered
+    tcb.max_window = max(tcb.max_window, offered)
+    return True
+
+
+def _window_opened(tcb: Tcb) -> None:
+    """Nothing is outstanding: the ACK may answer a window probe (tcp_ack_probe)."""
+    if not output.unsent(tcb):
+        return
+    need = min(output.unsent(tcb), tcb.mss)
+    if tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una) >= need:
+        tcb.backoff = 0
+        timers.stop(tcb, PERSIST)
+    else:
+        timers.arm_persist(tcb)
+
+
+def _cwnd_limited(tcb: Tcb) -> bool:
+    """Only a window that was used may grow (tcp_is_cwnd_limited)."""
+    if tcb.cwnd < tcb.ssthresh:
+        return tcb.cwnd < 2 * tcb.max_packets_out
+    return tcb.cwnd_limited
+
+
+def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
+    """Drop what is acknowledged, take the RTT, move SND.UNA (tcp_clean_rtx_queue). How many segments went."""
+    done = 0
+    first_sent = -1
+    repeated = False
+    for entry in tcb.rtx:
+        if seq.after(entry.end, number):
+            if seq.before(entry.seq, number):
+                entry.seq = number
+            break
+        done += 1
+        if entry.sacked:
+            tcb.sacked_out -= tcb.sack_ok
+        if entry.lost:
+            tcb.lost_out -= 1
+        if entry.retrans:
+            tcb.retrans_out -= 1
+        if entry.ever:
+            repeated = True
+        elif first_sent < 0 and not entry.sacked:
+            first_sent = entry.sent
+    del tcb.rtx[:done]
+    tcb.snd_una = number
+    taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
+    del tcb.sndq[:taken]
+    tcb.snd_base = seq.add(tcb.snd_base, taken)
+    tcb.bytes_acked += taken
+    tcb.retransmits = 0
+    _sample(tcb, seg, first_sent, repeated)
+    return done
+
+
+def _sample(tcb: Tcb, seg: Segment, first_sent: int, repeated: bool) -> None:
+    """Karn's rule, or the echoed timestamp (RFC 6298 section 3, RFC 7323 section 4)."""
+    if first_sent >= 0 and not repeated:
+        rtt.sample(tcb, (tcb.host.now - first_sent) // US)
+    elif seg.ts is not None and tcb.ts_ok and seg.ts[1]:
+        echoed = rtt.from_timestamp(tcb, seg.ts[1])
+        if echoed > 0:
+            rtt.sample(tcb, echoed)
+    elif tcb.srtt:
+        rtt.set_rto(tcb)  # no sample, but the backoff ends
+
+
+def fin_acked(tcb: Tcb) -> bool:
+    """The peer has acknowledged our FIN."""
+    return tcb.fin_queued and seq.after(tcb.snd_una, tcb.data_end)

@@ -1,0 +1,22 @@
+"""A connection as the host's tables hold it: the variables with their two entrances."""
+
+from __future__ import annotations
+
+from tcplab.tcp import input as segment_input
+from tcplab.tcp import timeouts
+from tcplab.tcp.tcb import Tcb
+from tcplab.wire.tcp import Segment
+
+
+class Connection(Tcb):
+    """A Tcb that the demultiplexer and the timer heap can call (`tcplab.tcp.env.Endpoint`)."""
+
+    __slots__ = ()
+
+    def on_segment(self, seg: Segment) -> None:
+        """The demultiplexer found this connection for `seg`."""
+        segment_input.segment_arrives(self, seg)
+
+    def on_timer(self) -> None:
+        """The earliest deadline has come."""
+        timeouts.on_timer(self)

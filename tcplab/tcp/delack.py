@@ -1,0 +1,163 @@
+"""When to acknowledge: Linux's quick acks, ping-pong mode and delayed ACK (RFC 9293 3.8.6.3, RFC 5681 4.2)."""
+
+from __future__ import annotations
+
+from tcplab.tcp import seq, timers, window
+from tcplab.tcp.tcb import ATO_MIN, DELACK, QUICKACKS, Tcb
+from tcplab.units import MS, NEVER, US, duration
+from tcplab.wire.tcp import PSH, Segment
+
+REF = "RFC 9293 3.8.6.3"
+
+# What is known of the ACK that is owed, as bits of Tcb.pending (Linux ICSK_ACK_*).
+SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
+
+_DELACK_MAX = 200 * MS
+_MIN_SMALL = 536
+
+
+def data_received(tcb: Tcb, seg: Segment) -> None:
+    """New data came: an ACK is owed, and the estimate of the peer's rhythm moves (tcp_event_data_recv)."""
+    now = tcb.host.now
+    tcb.pending |= SCHED
+    _measure(tcb, len(seg.payload), seg.flags)
+    if tcb.ato == 0:
+        quicken(tcb, QUICKACKS)
+        tcb.ato = ATO_MIN
+    else:
+        gap = now - tcb.lrcvtime
+        if gap <= ATO_MIN // 2:
+            tcb.ato = (tcb.ato >> 1) + ATO_MIN // 2
+        elif gap < tcb.ato:
+            tcb.ato = min((tcb.ato >> 1) + gap, tcb.rto)
+        elif gap > tcb.rto:
+            quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
+    tcb.lrcvtime = now
+    clamp = window.space_of(tcb.rcvbuf)
+    if tcb.rcv_ssthresh < clamp and len(seg.payload) >= 128:  # tcp_grow_window
+        tcb.rcv_ssthresh = min(tcb.rcv_ssthresh + 2 * tcb.advmss, clamp)
+
+
+def _measure(tcb: Tcb, size: int, flags: int) -> None:
+    """Guess the peer's segment size, and note a PSH'd short segment (tcp_measure_rcv_mss)."""
+    if size >= tcb.rcv_mss:
+        tcb.rcv_mss = min(size, tcb.advmss)
+        return
+    if size >= _MIN_SMALL and not flags & PSH:
+        tcb.rcv_mss = size
+        return
+    if tcb.pending & PUSHED:
+        tcb.pending |= PUSHED2
+    tcb.pending |= PUSHED
+
+
+def quicken(tcb: Tcb, most: int) -> None:
+    """Acknowledge the next segments at once, up to `most`, as far as the window goes (tcp_incr_quickack)."""
+    count = min(max(tcb.rcv_wnd // (2 * tcb.rcv_mss), 2), most)
+    tcb.quick = max(tcb.quick, count)
+
+
+def enter_quickack(tcb: Tcb, most: int = QUICKACKS) -> None:
+    """Leave ping-pong mode and acknowledge at once for a while (tcp_enter_quickack_mode)."""
+    quicken(tcb, most)
+    tcb.pingpong = 0
+    tcb.ato = ATO_MIN
+
+
+def in_quickack(tcb: Tcb) -> bool:
+    """An ACK that is owed leaves at once (tcp_in_quickack_mode)."""
+    return tcb.quick > 0 and not tcb.pingpong
+
+
+def data_sent(tcb: Tcb) -> None:
+    """We sent data soon after the peer did: a dialogue, in which an ACK can ride on the answer."""
+    if tcb.host.now - tcb.lrcvtime < tcb.ato:
+        tcb.pingpong = 1
+
+
+def acked(tcb: Tcb) -> None:
+    """A segment with ACK left: nothing is owed any more (tcp_event_ack_sent)."""
+    if tcb.quick:
+        tcb.quick -= 1
+        if not tcb.quick:
+            tcb.ato = ATO_MIN
+    tcb.pending = 0
+    if tcb.expires[DELACK] != NEVER:
+        timers.stop(tcb, DELACK)
+
+
+def reason_to_ack_now(tcb: Tcb) -> str:
+    """Why the ACK that is owed cannot wait; empty when it can (__tcp_ack_snd_check)."""
+    unacked = (tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK
+    if tcb.pending & NOW:
+        return "ACK at once: the peer must learn of this"
+    if in_quickack(tcb):
+        return f"quick ACK, {tcb.quick} more at once"
+    if tcb.ooo:
+        return "ACK at once: data is missing"
+    if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:
+        return "ACK at once: more than one full segment is unacknowledged"
+    return ""
+
+
+def check(tcb: Tcb) -> str:
+    """After a segment: why to send an ACK now; empty: none is owed, or the timer runs (tcp_ack_snd_check)."""
+    if not tcb.pending & (SCHED | NOW):
+        return ""
+    why = reason_to_ack_now(tcb)
+    if not why:
+        why = delay(tcb)
+    return why
+
+
+def delay(tcb: Tcb) -> str:
+    """Let the ACK wait for a ride (tcp_send_delayed_ack). Not empty: it waits long enough already, send it."""
+    now = tcb.host.now
+    ato = tcb.ato  # 0 while no data ever came: the ACK of a FIN then leaves at the next tick
+    if ato > ATO_MIN:
+        most = _DELACK_MAX if tcb.pingpong or tcb.pending & PUSHED else 500 * MS
+        if tcb.srtt:
+            most = min(most, max((tcb.srtt >> 3) * US, ATO_MIN))
+        ato = min(ato, most)
+    due = now + ato
+    held = tcb.expires[DELACK]
+    if held != NEVER:
+        if held <= now + (ato >> 2):
+            return "delayed ACK: it would leave in a moment anyway"
+        due = min(due, held)
+    if due != held:
+        timers.arm(tcb, DELACK, due, f"delayed ACK: wait {duration(due - now)} for data to ride on", REF)
+    return ""
+
+
+def timer(tcb: Tcb) -> str:
+    """The delayed ACK's time has come (tcp_delack_timer_handler): why to send it, or empty."""
+    if not tcb.pending & SCHED:
+        return ""
+    waited = duration(tcb.host.now - tcb.armed[DELACK])
+    if tcb.pingpong:
+        tcb.pingpong = 0
+        tcb.ato = ATO_MIN
+    else:
+        tcb.ato = min(tcb.ato << 1, tcb.rto)
+    tcb.host.counters["TcpExtDelayedACKs"] += 1
+    if tcb.host.now == tcb.armed[DELACK]:
+        return "ACK of the FIN: no data ever came, so there is no rhythm to wait for"
+    return f"delayed ACK: no data to ride on came for {waited}"
+
+
+def after_read(tcb: Tcb, copied: int) -> str:
+    """The application read `copied` octets: why to tell the peer at once, or empty (__tcp_cleanup_rbuf)."""
+    if tcb.pending & SCHED:
+        if (tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK > tcb.rcv_mss:
+            return "ACK at the read: more than one full segment is unacknowledged"
+        pushed = tcb.pending & PUSHED2 or (tcb.pending & PUSHED and not tcb.pingpong)
+        if copied > 0 and pushed and not tcb.rcvq:
+            return "ACK at the read: the application took all that was pushed"
+    if copied > 0 and not tcb.shut_rd:
+        now_offered = window.offered(tcb)
+        if 2 * now_offered <= window.space_of(tcb.rcvbuf):
+            new = window.candidate(tcb)
+            if new and new >= 2 * now_offered:
+                return f"window update: the application read, {now_offered} -> {new}"
+    return ""

@@ -1,0 +1,69 @@
+"""What TCP needs of the machine it runs on. `tcplab.host.machine.Machine` is the one that provides it."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+from tcplab.api.events import Event
+from tcplab.tcp.isn import IsnSource
+from tcplab.tcp.sysctl import Sysctl
+from tcplab.units import Nanos, Seq
+from tcplab.wire.tcp import Segment
+
+FlowKey: TypeAlias = tuple[int, int, int]
+"""(remote address, remote port, local port): a host has one address of its own."""
+
+
+class Timed(Protocol):
+    """Something with a deadline, as the host's timer heap sees it."""
+
+    deadline: Nanos
+    queued: Nanos
+    """The time under which the heap holds it now; NEVER: it is not in the heap."""
+
+    def on_timer(self) -> None: ...
+
+
+class Endpoint(Timed, Protocol):
+    """What the demultiplexer finds under a flow key: a connection, a half-open request, a TIME_WAIT bucket."""
+
+    label: str
+    """`10.77.0.1:40001>10.77.0.2:80`"""
+
+    def on_segment(self, seg: Segment) -> None: ...
+
+
+class Env(Protocol):
+    """The machine's side. `now` is set before TCP is entered and does not move while it runs."""
+
+    name: str
+    now: Nanos
+    addr: int
+    frame: int
+    tracing: bool
+    sysctl: Sysctl
+    isn: IsnSource
+    counters: dict[str, int]
+    flows: dict[FlowKey, Endpoint]
+
+    def emit(self, event: Event) -> None: ...
+
+    def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
+        """A SYN took the place of a TIME_WAIT bucket: give it to the listener, with the ISN to answer with."""
+        ...
+
+    def schedule(self, item: Timed) -> None:
+        """Tell the heap that `item.deadline` may have become earlier."""
+        ...
+
+    def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
+        """Put one TCP segment into an IP packet and send it."""
+        ...
+
+    def reply_rst(self, seg: Segment, src: int, why: str, ref: str = "") -> None:
+        """RFC 9293 3.10.7.1: the RST that answers `seg`, which came from address `src`."""
+        ...
+
+    def dropped(self, label: str, reason: str, counter: str = "", why: str = "", ref: str = "") -> None:
+        """The segment at hand is ignored: count it and say why."""
+        ...

@@ -1,0 +1,50 @@
+"""The one door to a connection's state (house rule 3), and what ends with the connection."""
+
+from __future__ import annotations
+
+from tcplab.api.events import StateChanged
+from tcplab.api.states import TRANSITIONS, Cause, State
+from tcplab.tcp.tcb import Tcb
+from tcplab.units import NEVER
+
+_CURR_ESTAB = (State.ESTABLISHED, State.CLOSE_WAIT)
+
+
+def enter(tcb: Tcb, cause: Cause, why: str, ref: str = "") -> None:
+    """Move `tcb` to the state that the table names; a pair that the table lacks is our bug (KeyError)."""
+    old = tcb.state
+    tcb.state = TRANSITIONS[old, cause]
+    host = tcb.host
+    if old in _CURR_ESTAB and tcb.state is State.CLOSED and cause in (Cause.RST, Cause.ABORT):
+        host.counters["TcpEstabResets"] += 1
+    if host.tracing:
+        host.emit(StateChanged(host.now, host.name, tcb.label, old.value, tcb.state.value, why, ref))
+
+
+def destroy(tcb: Tcb, cause: Cause, why: str, ref: str = "", error: int = 0) -> None:
+    """End the connection at once (Linux tcp_done): the socket, if there is one, reports `error`."""
+    enter(tcb, cause, why, ref)
+    release(tcb)
+    if error:
+        tcb.error = error
+        tcb.sndq.clear()
+    wake(tcb)
+
+
+def release(tcb: Tcb) -> None:
+    """Take a connection that is over out of the demultiplexer and stop its timers."""
+    flows = tcb.host.flows
+    if tcb.key in flows and flows[tcb.key] is tcb:  # a TIME_WAIT bucket may have its place already
+        del flows[tcb.key]
+    tcb.expires = [NEVER] * len(tcb.expires)
+    tcb.deadline = NEVER
+    tcb.rtx.clear()
+    tcb.sacked_out = tcb.lost_out = tcb.retrans_out = 0
+    tcb.ooo.clear()
+
+
+def wake(tcb: Tcb) -> None:
+    """Something changed that a blocked reader or writer may wait for."""
+    if tcb.owner is not None:
+        tcb.owner.readable()
+        tcb.owner.writable()

@@ -1,0 +1,66 @@
+"""The options of SYN and SYN,ACK: what we offer, what the peer's offer makes of it (LINUX: tcp_syn_options)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tcplab.tcp.sysctl import RMEM, WMEM, Sysctl
+from tcplab.tcp.tcb import Tcb
+from tcplab.wire import tcp_options as opt
+from tcplab.wire.tcp import Segment
+
+MTU: Final = 1500
+ADVMSS: Final = MTU - 40
+DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15: without the option
+MIN_SND_MSS: Final = 48  # Linux tcp_min_snd_mss
+TS_SPACE: Final = 12
+MAX_WSCALE: Final = 14  # RFC 7323 section 2.3
+SNDBUF_START: Final = 87040  # what Linux's buffer tuning gives a connection with an initial window of 10
+
+
+def syn_options(advmss: int, ts: tuple[int, int] | None, wscale: int | None, sack: bool) -> bytes:
+    """The option block in Linux's order and with its padding: `mss,sackOK,TS,nop,wscale` when all are on."""
+    parts = [opt.mss(advmss)]
+    if ts is not None:
+        parts.append(opt.sack_permitted() if sack else opt.nop() * 2)
+        parts.append(opt.timestamps(*ts))
+    elif sack:
+        parts.append(opt.nop() * 2 + opt.sack_permitted())
+    if wscale is not None:
+        parts.append(opt.nop() + opt.window_scale(wscale))
+    return b"".join(parts)
+
+
+class Offer:
+    """What a peer's SYN asks for and what this host's settings let it have."""
+
+    __slots__ = ("mss", "sack_ok", "ts_ok", "ts_val", "wscale")
+
+    def __init__(self, seg: Segment, sysctl: Sysctl) -> None:
+        self.mss = max(seg.mss if seg.mss else DEFAULT_MSS, MIN_SND_MSS)
+        self.ts_ok = bool(seg.ts is not None and sysctl.tcp_timestamps)
+        self.ts_val = seg.ts[0] if seg.ts is not None and self.ts_ok else 0
+        self.sack_ok = bool(seg.sack_ok and sysctl.tcp_sack)
+        self.wscale = min(seg.wscale, MAX_WSCALE) if seg.wscale is not None and sysctl.tcp_window_scaling else None
+
+
+def apply(tcb: Tcb, offer: Offer) -> None:
+    """Set what both sides agreed on: sizes, timestamps, SACK, scaling."""
+    tcb.ts_ok = offer.ts_ok
+    if offer.ts_ok:
+        tcb.ts_recent = offer.ts_val
+        tcb.ts_recent_at = tcb.host.now
+    tcb.sack_ok = offer.sack_ok
+    if offer.wscale is None:
+        tcb.snd_wscale = tcb.rcv_wscale = 0
+    else:
+        tcb.snd_wscale = offer.wscale
+    tcb.mss = min(offer.mss, ADVMSS) - (TS_SPACE if offer.ts_ok else 0)
+    # Linux tcp_initialize_rcv_mss: a first guess at the size of the peer's segments.
+    tcb.rcv_mss = max(min(tcb.advmss, tcb.mss, 536, max(tcb.rcv_wnd >> 1, 88)), 88)
+
+
+def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:
+    """Fix the buffers: 0 takes tcp_rmem's initial value, or what Linux grows the send buffer to."""
+    tcb.rcvbuf = rcvbuf or RMEM[1]
+    tcb.sndbuf = sndbuf or max(WMEM[1], SNDBUF_START)

@@ -1,0 +1,252 @@
+"""What may be sent, and sending it: RFC 9293 3.8.6 and 3.7.4, Linux tcp_output.c."""
+
+from __future__ import annotations
+
+import struct
+
+from tcplab.api.states import State
+from tcplab.tcp import delack, negotiate, seq, timers, window
+from tcplab.tcp import sack as sack_blocks
+from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
+from tcplab.units import MS, NEVER, Seq
+from tcplab.wire import tcp as wire_tcp
+from tcplab.wire import tcp_options as opt
+from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
+
+_TS = struct.Struct("!IIII")
+_TS_HEAD = 0x0101080A  # nop, nop, timestamps, length 10
+
+_MAY_SEND = (
+    State.ESTABLISHED,
+    State.CLOSE_WAIT,
+    State.FIN_WAIT_1,
+    State.CLOSING,
+    State.LAST_ACK,
+    State.SYN_RECV,
+)
+
+
+def tsval(tcb: Tcb) -> int:
+    """Our timestamp now: a 1 ms clock plus the four-tuple's offset (RFC 7323 section 5.4)."""
+    return (tcb.host.now // MS + tcb.ts_off) & seq.MASK
+
+
+def unsent(tcb: Tcb) -> int:
+    """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
+    rest = seq.diff(tcb.data_end, tcb.snd_nxt)
+    return max(rest + tcb.fin_queued, 0)
+
+
+def _options(tcb: Tcb) -> bytes:
+    options = b""
+    if tcb.ts_ok:
+        options = _TS.pack(_TS_HEAD, tsval(tcb), tcb.ts_recent, 0)[:12]
+    if tcb.ooo or tcb.dsack is not None:
+        blocks = sack_blocks.to_report(tcb)
+        if blocks:
+            options += opt.nop() * 2 + opt.sack(blocks)
+    return options
+
+
+def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
+    """Build one segment with the connection's window, ACK and options, and hand it to IP."""
+    host = tcb.host
+    options = _options(tcb)
+    segment = wire_tcp.build(
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, first, tcb.rcv_nxt, flags, window.select(tcb), options, payload
+    )
+    tcb.ident = (tcb.ident + 1) & 0xFFFF
+    tcb.segs_out += 1
+    if rtx:
+        host.counters["TcpRetransSegs"] += 1
+    delack.acked(tcb)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+
+
+def send_syn(
+    tcb: Tcb, why: str, ref: str, rtx: bool = False, with_ack: bool = False, with_ts_recent: bool = False
+) -> None:
+    """SYN (or SYN,ACK of a simultaneous open) with what we offer; its window is never scaled."""
+    host = tcb.host
+    sysctl = host.sysctl
+    ts = (tsval(tcb), tcb.ts_recent if with_ack or with_ts_recent else 0) if sysctl.tcp_timestamps else None
+    wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
+    options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack))
+    segment = wire_tcp.build(
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
+        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options,
+    )  # fmt: skip
+    tcb.ident = (tcb.ident + 1) & 0xFFFF
+    tcb.segs_out += 1
+    if rtx:
+        host.counters["TcpRetransSegs"] += 1
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+
+
+def send_ack(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.7.4") -> None:
+    """A segment that carries nothing but the acknowledgement and the window."""
+    emit(tcb, tcb.snd_nxt, ACK, b"", why, ref)
+
+
+def challenge_ack(tcb: Tcb, why: str, ref: str) -> None:
+    """RFC 5961 section 7: at most one in tcp_invalid_ratelimit ms for a connection."""
+    host = tcb.host
+    if host.now - tcb.challenge_at < host.sysctl.tcp_invalid_ratelimit * MS:
+        host.dropped(tcb.label, "challenge skipped", "TcpExtTCPACKSkippedChallenge", "one challenge ACK in 500 ms", ref)
+        return
+    tcb.challenge_at = host.now
+    host.counters["TcpExtTCPChallengeACK"] += 1
+    send_ack(tcb, f"challenge ACK: {why}", ref)
+
+
+def old_ack(tcb: Tcb, why: str, ref: str) -> None:
+    """An empty segment one below what is unacknowledged: whoever gets it must answer (tcp_xmit_probe_skb)."""
+    emit(tcb, seq.add(tcb.snd_una, -1), ACK, b"", why, ref)
+
+
+def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
+    """Abort on the wire: RST,ACK at snd_nxt (Linux tcp_send_active_reset). The caller ends the connection."""
+    tcb.host.counters["TcpOutRsts"] += 1
+    segment = wire_tcp.build(
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0,
+        _options(tcb) if tcb.ts_ok else b"",
+    )  # fmt: skip
+    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
+
+
+def push(tcb: Tcb, why: str) -> None:
+    """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going."""
+    if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
+        return
+    held = ""
+    while not held:
+        rest = unsent(tcb)
+        if not rest:
+            break
+        held = _next(tcb, rest, why)
+    if not tcb.rtx and tcb.expires[PERSIST] == NEVER and unsent(tcb):
+        timers.arm_persist(tcb)
+
+
+def _next(tcb: Tcb, rest: int, why: str) -> str:
+    """Send the next segment, or say what holds it back."""
+    data = rest - tcb.fin_queued
+    mss = tcb.mss - sack_blocks.space(tcb)
+    size = min(data, mss)
+    last = size == data
+    fin = last and tcb.fin_queued
+    if tcb.in_flight >= tcb.cwnd and not (fin and not size):
+        tcb.cwnd_limited = True
+        return "cwnd"
+    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt)
+    if size + fin > room:
+        return "window"
+    if size < mss and not fin and _nagle(tcb):
+        return "nagle"
+    if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime:
+        _restart_after_idle(tcb)
+    first = tcb.snd_nxt
+    _send(tcb, first, size, fin, last, why)
+    if size < mss:
+        tcb.snd_sml = seq.add(first, size)
+    return ""
+
+
+def _nagle(tcb: Tcb) -> bool:
+    """A small segment waits while an earlier small one is unacknowledged (RFC 9293 3.7.4, Minshall's variant)."""
+    if tcb.nodelay or not tcb.rtx:
+        return False
+    return seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
+
+
+def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> None:
+    host = tcb.host
+    offset = (first - tcb.snd_base) & seq.MASK
+    payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
+    flags = ACK
+    if size and (last or _forced_push(tcb, first, size)):
+        flags |= PSH
+        tcb.pushed_seq = seq.add(first, size)
+    if fin:
+        flags |= FIN
+        why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
+    if tcb.pending:
+        why += "; the ACK that was owed rides on it"
+    end = seq.add(first, size + fin)
+    idle = not tcb.rtx
+    tcb.rtx.append(SentSeg(first, end, host.now, fin=fin))
+    tcb.snd_nxt = end
+    if tcb.ca_state == RECOVERY:
+        tcb.prr_out += 1
+    tcb.lsndtime = host.now
+    if len(tcb.rtx) > tcb.max_packets_out or not seq.before(tcb.snd_una, tcb.max_packets_seq):
+        tcb.max_packets_out = len(tcb.rtx)  # in this round trip (tcp_cwnd_validate)
+        tcb.max_packets_seq = tcb.snd_nxt
+        tcb.cwnd_limited = False
+    if size:
+        delack.data_sent(tcb)
+    emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
+    if idle:
+        timers.stop(tcb, PERSIST)
+        timers.arm_rto(tcb)
+
+
+def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
+    """Half of the greatest window went out without PSH: set one (Linux forced_push)."""
+    return seq.diff(seq.add(first, size), tcb.pushed_seq) > tcb.max_window >> 1
+
+
+def _restart_after_idle(tcb: Tcb) -> None:
+    """Halve cwnd for each RTO that nothing was sent (RFC 2861, Linux tcp_cwnd_restart)."""
+    if not tcb.host.sysctl.tcp_slow_start_after_idle:
+        return
+    idle = tcb.host.now - tcb.lsndtime
+    restart = min(10, tcb.cwnd)
+    tcb.ssthresh = max(tcb.ssthresh, (tcb.cwnd >> 1) + (tcb.cwnd >> 2))
+    cwnd = tcb.cwnd
+    while (idle := idle - tcb.rto) > 0 and cwnd > restart:
+        cwnd >>= 1
+    tcb.cwnd = max(cwnd, restart)
+
+
+def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str) -> None:
+    """Send `entry` again (tcp_retransmit_skb)."""
+    host = tcb.host
+    tcb.total_retrans += 1
+    if not entry.retrans:
+        entry.retrans = True
+        tcb.retrans_out += 1
+    entry.ever = True
+    entry.sent = host.now
+    if not tcb.retrans_stamp:
+        tcb.retrans_stamp = host.now
+    if entry.syn:
+        host.counters["TcpExtTCPSynRetrans"] += 1
+        send_syn(tcb, why, ref, rtx=True, with_ack=tcb.state is State.SYN_RECV)
+        return
+    size = seq.diff(entry.end, entry.seq) - entry.fin
+    offset = (entry.seq - tcb.snd_base) & seq.MASK
+    payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
+    flags = ACK | (FIN if entry.fin else 0)
+    if size and seq.add(entry.seq, size) == tcb.data_end:
+        flags |= PSH
+    if tcb.ca_state == RECOVERY:
+        tcb.prr_out += 1
+    emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
+
+
+def window_probe(tcb: Tcb, why: str, ref: str) -> None:
+    """Zero window: an old empty segment; a window smaller than the segment: as much as fits (tcp_write_wakeup)."""
+    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt)
+    data = unsent(tcb) - tcb.fin_queued
+    if room > 0 and data:
+        size = min(room, data, tcb.mss)
+        _send(tcb, tcb.snd_nxt, size, False, size == data, why)
+        return
+    tcb.host.counters["TcpExtTCPWinProbe"] += 1
+    old_ack(tcb, why, ref)
+
+
+def data_why(tcb: Tcb) -> str:
+    """The words for data that the application's send() set going."""
+    return f"data from send(): cwnd {tcb.cwnd}, {tcb.in_flight} in flight, window {tcb.snd_wnd}"

@@ -1,0 +1,77 @@
+"""Segments out of order: RFC 9293 3.10.7.4 step 7. The queue is in order and free of overlaps."""
+
+from __future__ import annotations
+
+from tcplab.tcp import seq
+from tcplab.tcp.tcb import Tcb
+from tcplab.units import Seq
+
+
+def insert(tcb: Tcb, first: Seq, octets: bytes, fin: bool) -> tuple[Seq, Seq] | None:
+    """Keep a segment beyond rcv_nxt. Returns the part that we had already, for D-SACK, or None."""
+    end = seq.add(first, len(octets) + fin)
+    duplicate: tuple[Seq, Seq] | None = None
+    kept: list[tuple[Seq, bytes, bool]] = []
+    for entry in tcb.ooo:
+        start, held, held_fin = entry
+        stop = seq.add(start, len(held) + held_fin)
+        if not seq.after(stop, first) or not seq.before(start, end):
+            kept.append(entry)
+            continue
+        low = seq.later(start, first)
+        high = stop if seq.before(stop, end) else end
+        duplicate = duplicate or (low, high)
+        if not seq.after(start, first) and not seq.before(stop, end):
+            return duplicate  # we have all of it
+        if seq.before(first, start):  # keep what the new one has in front of the old, and the old
+            octets, first = _merge(first, octets, start, held), first
+        else:
+            octets, first = _merge(start, held, first, octets), start
+        fin = fin or held_fin
+        end = seq.add(first, len(octets) + fin)
+    _place(kept, (first, octets, fin))
+    tcb.ooo = kept
+    return duplicate
+
+
+def _merge(first: Seq, octets: bytes, second: Seq, more: bytes) -> bytes:
+    """Two overlapping runs as one; where both have an octet the first one's stands."""
+    have = len(octets) - seq.diff(second, first)
+    return octets + more[have:] if have < len(more) else octets
+
+
+def _place(entries: list[tuple[Seq, bytes, bool]], new: tuple[Seq, bytes, bool]) -> None:
+    at = len(entries)
+    while at and seq.after(entries[at - 1][0], new[0]):
+        at -= 1
+    entries.insert(at, new)
+
+
+def advance(tcb: Tcb) -> bool:
+    """Move to the receive queue what is in order now. True when the peer's FIN came in order with it."""
+    fin = False
+    while tcb.ooo and not seq.after(tcb.ooo[0][0], tcb.rcv_nxt):
+        first, octets, has_fin = tcb.ooo.pop(0)
+        old = seq.diff(tcb.rcv_nxt, first)
+        if old < len(octets):
+            fresh = octets[old:]
+            tcb.rcvq += fresh
+            tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(fresh))
+        fin = fin or has_fin
+    return fin
+
+
+def blocks(tcb: Tcb, newest: Seq, most: int) -> list[tuple[Seq, Seq]]:
+    """The SACK blocks to report: the one that holds `newest` first (RFC 2018 section 4), at most `most`."""
+    runs: list[tuple[Seq, Seq]] = []
+    for first, octets, fin in tcb.ooo:
+        stop = seq.add(first, len(octets) + fin)
+        if runs and runs[-1][1] == first:
+            runs[-1] = (runs[-1][0], stop)
+        else:
+            runs.append((first, stop))
+    for at, (left, right) in enumerate(runs):
+        if not seq.before(newest, left) and seq.before(newest, right):
+            runs.insert(0, runs.pop(at))
+            break
+    return runs[:most]

@@ -1,0 +1,272 @@
+"""A half-open connection: what the SYN queue holds, and how the third ACK makes a connection of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tcplab.api.events import StateChanged, Timer
+from tcplab.api.states import TRANSITIONS, Cause, State
+from tcplab.tcp import input as segment_input
+from tcplab.tcp import negotiate, seq, window
+from tcplab.tcp.connection import Connection
+from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.negotiate import ADVMSS, TS_SPACE, Offer
+from tcplab.tcp.sysctl import RMEM
+from tcplab.tcp.tcb import SentSeg
+from tcplab.units import MS, NEVER, SEC, Nanos, duration
+from tcplab.wire import tcp as wire_tcp
+from tcplab.wire import tcp_options as opt
+from tcplab.wire.ipv4 import text as ip_text
+from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
+
+if TYPE_CHECKING:
+    from tcplab.tcp.listen import Listener
+
+REF = "RFC 9293 3.10.7.4"
+OVERFLOW_REF = "listen(2), tcp(7)"
+RETRY_REF = "tcp(7) tcp_synack_retries"
+
+
+class Request:
+    """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
+
+    __slots__ = ("armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener", "num_timeout", "offer",
+                 "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "rport", "sent", "since", "ts_off", "ts_recent",
+                 "repeated")  # fmt: skip
+
+    def __init__(self, listener: Listener, seg: Segment, raddr: int, isn: int | None) -> None:
+        host = self.host = listener.host
+        self.listener = listener
+        self.laddr, self.raddr, self.rport = host.addr, raddr, seg.sport
+        self.key: FlowKey = (raddr, seg.sport, listener.port)
+        self.label = f"{ip_text(host.addr)}:{listener.port}>{peer_text(raddr, seg.sport)}"
+        self.irs = seg.seq
+        self.offer = Offer(seg, host.sysctl)
+        self.ts_recent = self.offer.ts_val
+        self.ts_off = 0
+        if self.offer.ts_ok and host.sysctl.tcp_timestamps == 1:
+            self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
+        self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
+        rcvbuf = listener.rcvbuf or RMEM[1]
+        self.rcv_wnd = window.initial(rcvbuf, ADVMSS - (TS_SPACE if self.offer.ts_ok else 0))
+        self.rcv_wscale = window.pick_wscale(listener.rcvbuf) if self.offer.wscale is not None else 0
+        self.num_timeout = 0
+        self.repeated = False
+        self.oow_at: Nanos = -SEC
+        self.since = self.sent = self.armed = host.now
+        self.deadline: Nanos = NEVER
+        self.queued: Nanos = NEVER
+
+    # --- output ---
+
+    def send_syn_ack(self, why: str, ref: str, rtx: bool = False) -> None:
+        """SYN,ACK with what both sides may use; the window of a SYN is never scaled."""
+        host = self.host
+        segment = syn_ack(host, self.listener.port, self.raddr, self.rport, self.iss, self.irs, self.offer,
+                          self.rcv_wnd, self.rcv_wscale, self.ts_off)  # fmt: skip
+        if rtx:
+            host.counters["TcpRetransSegs"] += 1
+            host.counters["TcpExtTCPSynRetrans"] += 1
+            self.repeated = True
+        host.send_tcp(self.raddr, segment, 0, why, ref, rtx)
+
+    def wait(self) -> None:
+        """Start the timer for the next repeat: 1 s, doubled each time (Linux tcp_reqsk_timeout)."""
+        host = self.host
+        span = min(SEC << self.num_timeout, host.sysctl.tcp_rto_max_ms * MS)
+        self.armed = host.now
+        self.deadline = host.now + span
+        host.schedule(self)
+        if host.tracing:
+            why = f"SYN,ACK: wait {duration(span)} for the third step"
+            host.emit(Timer(host.now, host.name, self.label, "synack", "armed", self.deadline, self.num_timeout, why))
+
+    def retries(self) -> int:
+        """tcp_synack_retries; fewer while the queue is more than half full (Linux reqsk_timer_handler)."""
+        listener = self.listener
+        most = self.host.sysctl.tcp_synack_retries
+        length = len(listener.syn_queue)
+        if length << 1 > max(8, listener.max_ack_backlog):
+            young = listener.young << 1
+            while most > 2 and length >= young:
+                most -= 1
+                young <<= 1
+        return most
+
+    def on_timer(self) -> None:
+        """The third step did not come: repeat the SYN,ACK, or forget the peer silently."""
+        self.host.counters["TcpExtTCPTimeouts"] += 1
+        most = self.retries()
+        if self.num_timeout >= most:
+            self.end(
+                Cause.TIMEOUT, f"the SYN,ACK was repeated {self.num_timeout} times: the entry goes, silently", RETRY_REF
+            )
+            return
+        if self.num_timeout == 0:
+            self.listener.young -= 1
+        self.num_timeout += 1
+        self.send_syn_ack(
+            f"SYN,ACK repeated, {self.num_timeout} of {most}: the third step did not come", RETRY_REF, True
+        )
+        self.wait()
+
+    # --- input ---
+
+    def on_segment(self, seg: Segment) -> None:
+        """A segment for a half-open entry (Linux tcp_check_req, RFC 9293 3.10.7.4 in SYN-RECEIVED)."""
+        host = self.host
+        flags = seg.flags
+        paws_reject = seg.ts is not None and self.offer.ts_ok and seq.before(seg.ts[0], self.ts_recent)
+        if flags & (SYN | ACK | RST) == SYN and seg.seq == self.irs and not paws_reject:
+            self._same_syn()
+            return
+        if flags & ACK and not flags & RST and seg.ack != seq.add(self.iss, 1):
+            host.reply_rst(seg, self.raddr, "the ACK is not of our SYN,ACK", REF)
+            return
+        end = seq.add(seg.seq, len(seg.payload) + bool(flags & SYN) + bool(flags & FIN))
+        expected = seq.add(self.irs, 1)
+        outside = seq.before(end, expected) or seq.after(seg.seq, seq.add(expected, self.rcv_wnd))
+        if paws_reject or outside:
+            self._out_of_window(seg, paws_reject)
+            return
+        if flags & RST:
+            self._rst(seg, expected)
+            return
+        if flags & SYN:
+            host.reply_rst(seg, self.raddr, "a SYN with another number in the window", "RFC 9293 3.10.7.4")
+            host.counters["TcpAttemptFails"] += 1
+            self.end(Cause.ABORT, "a SYN with another number in the window: RST", "RFC 9293 3.10.7.4")
+            return
+        if not flags & ACK:
+            host.dropped(self.label, "no ACK", "", "the third step carries ACK", REF)
+            return
+        if seg.ts is not None and not seq.after(seg.seq, expected):
+            self.ts_recent = seg.ts[0]
+        self.third_ack(seg)
+
+    def _same_syn(self) -> None:
+        """The same SYN again: the peer did not get our SYN,ACK (tcp_check_req)."""
+        self.send_syn_ack("the same SYN came again: our SYN,ACK was lost", "RFC 9293 3.10.7.4", rtx=True)
+        self.wait()
+
+    def _out_of_window(self, seg: Segment, paws_reject: bool) -> None:
+        host = self.host
+        host.counters["TcpExtPAWSEstab"] += paws_reject
+        host.dropped(self.label, "outside", "", "outside the window of the half-open entry", REF)
+        if seg.flags & RST or host.now - self.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
+            return
+        self.oow_at = host.now
+        segment = wire_tcp.build(
+            self.laddr, self.raddr, self.listener.port, self.rport, seq.add(self.iss, 1), seq.add(self.irs, 1), ACK,
+            self.rcv_wnd >> self.rcv_wscale, self._ts_option(),
+        )  # fmt: skip
+        host.send_tcp(self.raddr, segment, 0, "ACK says what is expected instead", "RFC 9293 3.10.7.4")
+
+    def _ts_option(self) -> bytes:
+        if not self.offer.ts_ok:
+            return b""
+        now_ts = (self.host.now // MS + self.ts_off) & seq.MASK
+        return opt.nop() * 2 + opt.timestamps(now_ts, self.ts_recent)
+
+    def _rst(self, seg: Segment, expected: int) -> None:
+        host = self.host
+        if seg.seq != expected:
+            host.counters["TcpExtTCPChallengeACK"] += 1
+            host.dropped(
+                self.label, "RST inexact", "", "in the window, but not the number expected next", "RFC 5961 3.2"
+            )
+            return
+        host.counters["TcpExtEmbryonicRsts"] += 1
+        host.counters["TcpAttemptFails"] += 1
+        self.end(Cause.RST, "RST received: the entry goes", REF)
+
+    def third_ack(self, seg: Segment) -> None:
+        """From the SYN queue to the accept queue, if there is room (tcp_v4_syn_recv_sock)."""
+        listener, host = self.listener, self.host
+        peer = peer_text(self.raddr, self.rport)
+        if listener.accept_queue_full:
+            host.counters["TcpExtListenOverflows"] += 1
+            host.counters["TcpExtListenDrops"] += 1
+            listener.overflows += 1
+            listener.told("accept", "full", peer, "the third ACK came, but the accept queue is full")
+            if host.sysctl.tcp_abort_on_overflow:
+                host.counters["TcpExtEmbryonicRsts"] += 1
+                host.reply_rst(seg, self.raddr, "the accept queue is full and tcp_abort_on_overflow = 1", OVERFLOW_REF)
+                self.end(Cause.ABORT, "the accept queue is full and tcp_abort_on_overflow = 1", OVERFLOW_REF)
+                return
+            why = "the accept queue is full: the ACK is ignored, the entry stays half-open"
+            host.dropped(self.label, "acceptq full", "", why, OVERFLOW_REF)
+            return
+        self.leave("the third ACK came")
+        establish(listener, self, seg)
+
+    def leave(self, why: str) -> None:
+        """Out of the SYN queue."""
+        listener = self.listener
+        if listener.syn_queue.pop(self.key, None) is not None and self.num_timeout == 0:
+            listener.young -= 1
+        if self.host.flows.get(self.key) is self:
+            del self.host.flows[self.key]
+        self.deadline = NEVER
+        listener.told("syn", "remove", peer_text(self.raddr, self.rport), why)
+
+    def end(self, cause: Cause, why: str, ref: str) -> None:
+        """The entry goes without having become a connection."""
+        self.leave(why)
+        host = self.host
+        if host.tracing:
+            new = TRANSITIONS[State.SYN_RECV, cause]
+            host.emit(StateChanged(host.now, host.name, self.label, State.SYN_RECV.value, new.value, why, ref))
+
+
+def peer_text(addr: int, port: int) -> str:
+    return f"{ip_text(addr)}:{port}"
+
+
+def syn_ack(
+    host: Env,
+    port: int,
+    raddr: int,
+    rport: int,
+    iss: int,
+    irs: int,
+    offer: Offer,
+    rcv_wnd: int,
+    wscale: int,
+    ts_off: int,
+) -> bytes:
+    """Build a SYN,ACK that grants what `offer` asked for."""
+    ts = ((host.now // MS + ts_off) & seq.MASK, offer.ts_val) if offer.ts_ok else None
+    options = negotiate.syn_options(ADVMSS, ts, wscale if offer.wscale is not None else None, offer.sack_ok)
+    return wire_tcp.build(
+        host.addr, raddr, port, rport, iss, seq.add(irs, 1), SYN | ACK, min(rcv_wnd, window.MAX_UNSCALED), options
+    )
+
+
+def establish(listener: Listener, request: Request, seg: Segment) -> None:
+    """Make the connection of a request whose third ACK came, and put it into the accept queue."""
+    host = listener.host
+    host.counters["TcpPassiveOpens"] += 1
+    conn = Connection(host, host.addr, listener.port, request.raddr, request.rport)
+    conn.iss, conn.irs = request.iss, request.irs
+    conn.snd_una = request.iss
+    conn.snd_nxt = conn.snd_base = seq.add(request.iss, 1)
+    conn.rcv_nxt = conn.rcv_wup = seq.add(request.irs, 1)
+    conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
+    conn.rcv_wscale = request.rcv_wscale
+    negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
+    negotiate.apply(conn, request.offer)
+    conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
+    syn = SentSeg(request.iss, conn.snd_nxt, request.sent, syn=True)
+    syn.ever = request.repeated
+    conn.rtx.append(syn)
+    conn.ident = request.iss & 0xFFFF
+    conn.state = State.SYN_RECV  # the request was in it; the table's door is `enter`, from here on
+    host.flows[conn.key] = conn
+    listener.accept_queue.append(conn)
+    segment_input.segment_arrives(conn, seg)
+    if conn.state is State.CLOSED:
+        listener.accept_queue.remove(conn)
+        return
+    listener.told("accept", "add", peer_text(conn.raddr, conn.rport), "the handshake is complete: waits for accept()")
+    listener.on_ready()

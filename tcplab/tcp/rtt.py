@@ -1,0 +1,55 @@
+"""Round-trip time and RTO: RFC 6298 as Linux computes it (tcp_rtt_estimator, tcp_set_rto), in whole microseconds."""
+
+from __future__ import annotations
+
+from tcplab.tcp import seq
+from tcplab.tcp.tcb import Tcb
+from tcplab.units import MS, US
+
+
+def sample(tcb: Tcb, rtt_us: int) -> None:
+    """Take one measurement of `rtt_us` microseconds into SRTT and RTTVAR, and set the RTO anew."""
+    rtt_us = max(rtt_us, 1)
+    rto_min = tcb.host.sysctl.tcp_rto_min_us
+    if tcb.srtt == 0:
+        tcb.srtt = rtt_us << 3
+        tcb.mdev = rtt_us << 1
+        tcb.rttvar = tcb.mdev_max = max(tcb.mdev, rto_min)
+        tcb.rtt_seq = tcb.snd_nxt
+        tcb.rtt_min = rtt_us
+    else:
+        tcb.rtt_min = min(tcb.rtt_min, rtt_us)
+        _smooth(tcb, rtt_us, rto_min)
+    set_rto(tcb)
+
+
+def _smooth(tcb: Tcb, rtt_us: int, rto_min: int) -> None:
+    error = rtt_us - (tcb.srtt >> 3)
+    tcb.srtt += error  # srtt = 7/8 srtt + 1/8 new
+    if error < 0:
+        error = -error - (tcb.mdev >> 2)
+        if error > 0:
+            error >>= 3  # Linux: a fall of the RTT widens the variance slowly only
+    else:
+        error -= tcb.mdev >> 2
+    tcb.mdev += error
+    if tcb.mdev > tcb.mdev_max:
+        tcb.mdev_max = tcb.mdev
+        tcb.rttvar = max(tcb.rttvar, tcb.mdev_max)
+    if seq.after(tcb.snd_una, tcb.rtt_seq):  # once a round trip the variance may fall
+        if tcb.mdev_max < tcb.rttvar:
+            tcb.rttvar -= (tcb.rttvar - tcb.mdev_max) >> 2
+        tcb.rtt_seq = tcb.snd_nxt
+        tcb.mdev_max = rto_min
+
+
+def set_rto(tcb: Tcb) -> None:
+    """RTO = SRTT + RTTVAR, where RTTVAR is at least tcp_rto_min; never above tcp_rto_max. Ends the backoff."""
+    tcb.rto = min(((tcb.srtt >> 3) + tcb.rttvar) * US, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    tcb.backoff = 0
+
+
+def from_timestamp(tcb: Tcb, echoed: int) -> int:
+    """RTT in microseconds from an echoed timestamp (1 ms clock), at least 1 ms; -1 when it makes no sense."""
+    delta = ((tcb.host.now // MS + tcb.ts_off) - echoed) & seq.MASK
+    return max(delta, 1) * 1000 if delta < 1 << 21 else -1

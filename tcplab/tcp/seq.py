@@ -1,0 +1,33 @@
+"""Sequence numbers: 32-bit integers on a circle (RFC 9293 section 3.4). They are compared here and nowhere else."""
+
+from __future__ import annotations
+
+from tcplab.units import Seq
+
+MASK = 0xFFFFFFFF
+_HALF = 0x80000000
+
+
+def add(a: Seq, count: int) -> Seq:
+    """`a` moved on by `count` (which may be negative)."""
+    return (a + count) & MASK
+
+
+def diff(a: Seq, b: Seq) -> int:
+    """How far `a` is ahead of `b`: -2**31 .. 2**31-1."""
+    return ((a - b + _HALF) & MASK) - _HALF
+
+
+def before(a: Seq, b: Seq) -> bool:
+    """`a` lies before `b` on the circle."""
+    return (a - b) & MASK >= _HALF
+
+
+def after(a: Seq, b: Seq) -> bool:
+    """`a` lies after `b` on the circle."""
+    return (b - a) & MASK >= _HALF
+
+
+def later(a: Seq, b: Seq) -> Seq:
+    """The one of the two that lies further on."""
+    return b if (a - b) & MASK >= _HALF else a

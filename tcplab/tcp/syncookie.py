@@ -1,0 +1,120 @@
+"""SYN cookies: the SYN,ACK carries what the queue has no room to remember (RFC 4987 section 3.6).
+
+The ISN holds a minute counter, an index into a table of MSS values and a keyed hash; SACK and the window scale
+travel in the low bits of our timestamp, which the peer echoes (Linux net/ipv4/syncookies.c). Without timestamps
+they are lost. A cookie is never repeated: there is no entry whose timer could do it.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2s
+from typing import TYPE_CHECKING
+
+from tcplab.tcp import seq
+from tcplab.tcp.negotiate import Offer
+from tcplab.tcp.request import Request
+from tcplab.units import MS, SEC
+from tcplab.wire.tcp import Segment
+
+if TYPE_CHECKING:
+    from tcplab.tcp.listen import Listener
+
+MSS_TABLE = (536, 1300, 1440, 1460)  # Linux msstab
+PERIOD = 60 * SEC  # COUNTER: the minute
+MAX_AGE = 2  # MAX_SYNCOOKIE_AGE, in periods
+REF = "RFC 4987 3.6"
+
+_TS_BITS = 6
+_TS_MASK = (1 << _TS_BITS) - 1
+_SACK_BIT = 1 << 4
+_NO_WSCALE = 0xF
+_HASHED = struct.Struct("!IIHHI")
+
+
+def _hash(listener: Listener, raddr: int, rport: int, count: int, which: bytes) -> int:
+    host = listener.host
+    data = _HASHED.pack(host.addr, raddr, listener.port, rport, count)
+    return int.from_bytes(blake2s(data, digest_size=4, key=host.isn.cookie_key, person=which).digest(), "big")
+
+
+def _minute(listener: Listener) -> int:
+    return listener.host.now // PERIOD
+
+
+def _mss_index(mss: int) -> int:
+    return max((at for at, known in enumerate(MSS_TABLE) if known <= mss), default=0)
+
+
+def _cookie(listener: Listener, raddr: int, rport: int, irs: int, index: int) -> int:
+    """secure_tcp_syn_cookie: hash + IRS + minute<<24 + (hash(minute) + index) in the low 24 bits."""
+    minute = _minute(listener)
+    mixed = (_hash(listener, raddr, rport, minute, b"data") + index) & 0xFFFFFF
+    return (_hash(listener, raddr, rport, 0, b"base") + irs + (minute << 24) + mixed) & seq.MASK
+
+
+def _index_of(listener: Listener, raddr: int, rport: int, irs: int, cookie: int) -> int | None:
+    """check_tcp_syn_cookie: the index, or None when it is not ours or too old."""
+    rest = (cookie - _hash(listener, raddr, rport, 0, b"base") - irs) & seq.MASK
+    minute = _minute(listener)
+    age = (minute - (rest >> 24)) & 0xFF
+    if age >= MAX_AGE:
+        return None
+    index = (rest - _hash(listener, raddr, rport, minute - age, b"data")) & 0xFFFFFF
+    return index if index < len(MSS_TABLE) else None
+
+
+def recently_sent(listener: Listener) -> bool:
+    """Cookies went out within their lifetime (tcp_synq_no_recent_overflow), or always do."""
+    return listener.host.sysctl.tcp_syncookies == 2 or listener.host.now - listener.cookie_at <= MAX_AGE * PERIOD
+
+
+def answer(listener: Listener, seg: Segment, raddr: int) -> None:
+    """Send a SYN,ACK with a cookie; nothing is kept."""
+    host = listener.host
+    request = Request(listener, seg, raddr, 0)
+    offer = request.offer
+    if not offer.ts_ok:
+        offer.sack_ok = False
+        offer.wscale = None
+    request.iss = _cookie(listener, raddr, seg.sport, seg.seq, _mss_index(offer.mss))
+    if offer.ts_ok:
+        request.ts_off = _with_options(request) - host.now // MS
+    listener.cookie_at = host.now
+    listener.cookies_sent += 1
+    host.counters["TcpExtSyncookiesSent"] += 1
+    request.send_syn_ack("SYN cookie: the SYN queue is full, so its content travels in the ISN", REF)
+
+
+def _with_options(request: Request) -> int:
+    """Our timestamp with the options in its low bits, never ahead of the clock (cookie_init_timestamp)."""
+    offer = request.offer
+    bits = (offer.wscale if offer.wscale is not None else _NO_WSCALE) | (_SACK_BIT if offer.sack_ok else 0)
+    clock = request.host.now // MS + request.ts_off
+    value = clock & ~_TS_MASK | bits
+    return value if value <= clock else value - (1 << _TS_BITS)
+
+
+def check(listener: Listener, seg: Segment, raddr: int) -> Request | None:
+    """The request that a valid cookie stands for, or None (Linux cookie_v4_check)."""
+    irs = seq.add(seg.seq, -1)
+    index = _index_of(listener, raddr, seg.sport, irs, seq.add(seg.ack, -1))
+    if index is None:
+        return None
+    request = Request(listener, seg, raddr, seq.add(seg.ack, -1))
+    request.irs = irs
+    request.offer = _restored(listener, seg, MSS_TABLE[index])
+    request.repeated = True  # when it was sent is not known: no RTT sample
+    return request
+
+
+def _restored(listener: Listener, seg: Segment, mss: int) -> Offer:
+    """What the echoed timestamp remembers (cookie_timestamp_decode)."""
+    offer = Offer(seg, listener.host.sysctl)
+    offer.mss = mss
+    offer.sack_ok, offer.wscale = False, None
+    if offer.ts_ok and seg.ts is not None:
+        bits = seg.ts[1] & _TS_MASK
+        offer.sack_ok = bool(bits & _SACK_BIT)
+        offer.wscale = bits & 0xF if bits & 0xF != _NO_WSCALE else None
+    return offer

@@ -1,0 +1,212 @@
+"""The transmission control block: the variables of one connection, and nothing that acts on them.
+
+Names are those of Linux's struct tcp_sock and inet_connection_sock, or RFC 9293 section 3.3.1 where both agree.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from tcplab.api.states import State
+from tcplab.tcp.env import Env, FlowKey
+from tcplab.units import MS, NEVER, SEC, Nanos, Seq
+from tcplab.wire.ipv4 import text as ip_text
+from tcplab.wire.tcp import Segment
+
+INFINITE_SSTHRESH: Final = 0x7FFFFFFF
+INIT_CWND: Final = 10  # RFC 6928
+INIT_RTO: Final = 1 * SEC  # RFC 6298 (2.1)
+QUICKACKS: Final = 16  # Linux TCP_MAX_QUICKACKS
+ATO_MIN: Final = 40 * MS
+
+OPEN, DISORDER, RECOVERY, LOSS = "Open", "Disorder", "Recovery", "Loss"
+
+# The timers of a connection, as indices of Tcb.expires.
+RTO, DELACK, PERSIST, KEEPALIVE, LINGER = range(5)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "linger")
+
+
+class SentSeg:
+    """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
+
+    __slots__ = ("end", "ever", "fin", "lost", "retrans", "sacked", "sent", "seq", "syn")
+
+    def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
+        self.seq = seq
+        self.end = end
+        self.sent = sent
+        self.syn = syn
+        self.fin = fin
+        self.sacked = False
+        self.lost = False
+        self.retrans = False
+        """A repeat of it is on the way."""
+        self.ever = False
+        """It was repeated at some time: no RTT sample (Karn)."""
+
+
+class Owner(Protocol):
+    """The socket above a connection. An orphan has none."""
+
+    fd: int
+
+    def readable(self) -> None: ...
+
+    def writable(self) -> None: ...
+
+
+class Tcb:
+    """One connection. `tcplab.tcp.machine.enter` alone writes `state`."""
+
+    __slots__ = (
+        "advmss", "armed", "ato", "backoff", "bytes_acked", "bytes_received", "ca_state", "challenge_at",
+        "congestion", "cwnd", "cwnd_cnt", "cwnd_limited", "deadline", "dead", "done", "dsack", "dupacks", "error",
+        "expires", "fin_queued", "fin_rcvd", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "label",
+        "laddr", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out", "max_packets_seq", "max_window",
+        "mdev",
+        "mdev_max", "mss", "nodelay", "ooo", "ooo_newest", "oow_at", "owner", "pending", "pingpong", "prior_cwnd",
+        "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "retrans_out", "reuse",
+        "retrans_stamp", "retransmits", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
+        "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1",
+        "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries", "total_retrans",
+        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
+    )  # fmt: skip
+
+    def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
+        self.host = host
+        self.laddr, self.lport, self.raddr, self.rport = laddr, lport, raddr, rport
+        self.key: FlowKey = (raddr, rport, lport)
+        self.label = f"{ip_text(laddr)}:{lport}>{ip_text(raddr)}:{rport}"
+        self.state = State.CLOSED
+        self.owner: Owner | None = None
+        self.dead = False
+        """The application closed it: an orphan (Linux SOCK_DEAD)."""
+        self.done = False
+        """The error was told once: from now on recv() gives the end (Linux SOCK_DONE)."""
+        self.reuse = False
+        """SO_REUSEADDR of the socket that made it."""
+        self.error = 0
+        """errno that the next socket call reports (SO_ERROR)."""
+
+        # Send sequence space. snd_base is the sequence number of sndq[0].
+        self.iss: Seq = 0
+        self.snd_una: Seq = 0
+        self.snd_nxt: Seq = 0
+        self.snd_wnd = 0
+        self.snd_wl1: Seq = 0
+        self.snd_sml: Seq = 0
+        self.pushed_seq: Seq = 0
+        self.snd_wscale = 0
+        self.max_window = 0
+        self.sndq = bytearray()
+        self.snd_base: Seq = 0
+        self.sndbuf = 0
+        self.fin_queued = False
+
+        # Receive sequence space. rcvq is what the application has not read.
+        self.irs: Seq = 0
+        self.rcv_nxt: Seq = 0
+        self.rcv_wnd = 0
+        self.rcv_wup: Seq = 0
+        """rcv_nxt when the window was last advertised."""
+        self.rcv_wscale = 0
+        self.rcv_ssthresh = 0
+        self.rcvbuf = 0
+        self.rcvq = bytearray()
+        self.ooo: list[tuple[Seq, bytes, bool]] = []
+        """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
+        self.ooo_newest: Seq = 0
+        self.dsack: tuple[Seq, Seq] | None = None
+        self.fin_rcvd = False
+        self.shut_rd = False
+
+        # What the two sides agreed on.
+        self.mss = 536
+        """Greatest payload we send, options already taken off (Linux mss_cache)."""
+        self.advmss = 1460
+        self.rcv_mss = 536
+        self.sack_ok = False
+        self.ts_ok = False
+        self.ts_off = 0
+        self.ts_recent = 0
+        self.ts_recent_at: Nanos = 0
+
+        # Retransmission.
+        self.rtx: list[SentSeg] = []
+        self.rto: Nanos = INIT_RTO
+        self.srtt = 0
+        """8 times the smoothed RTT, microseconds, as Linux keeps it."""
+        self.mdev = self.mdev_max = self.rttvar = 0
+        self.rtt_seq: Seq = 0
+        self.rtt_min = 0
+        self.backoff = 0
+        self.retransmits = 0
+        """Unanswered repeats in a row (icsk_retransmits)."""
+        self.retrans_stamp: Nanos = 0
+        self.probes_out = 0
+        self.total_retrans = 0
+        self.syn_retries = 0
+        self.user_timeout: Nanos = 0
+
+        # Loss and congestion; counts are segments.
+        self.congestion = "reno"
+        self.ca_state = OPEN
+        self.cwnd = INIT_CWND
+        self.cwnd_cnt = 0
+        self.cwnd_limited = False
+        self.max_packets_out = 0
+        self.max_packets_seq: Seq = 0
+        self.ssthresh = INFINITE_SSTHRESH
+        self.high_seq: Seq = 0
+        self.sacked_out = self.lost_out = self.retrans_out = 0
+        self.dupacks = 0
+        self.prior_cwnd = self.prr_delivered = self.prr_out = 0
+        self.lsndtime: Nanos = 0
+
+        # Delayed acknowledgement.
+        self.pending = 0
+        self.quick = 0
+        self.pingpong = 0
+        self.ato: Nanos = 0
+        self.lrcvtime: Nanos = 0
+        self.rcv_tstamp: Nanos = 0
+        self.challenge_at: Nanos = -SEC
+        self.oow_at: Nanos = -SEC
+
+        # Socket options.
+        self.nodelay = False
+        self.keepalive: tuple[int, int, int] | None = None
+        """(idle, interval, probes) in seconds while SO_KEEPALIVE is on; 0 takes the sysctl."""
+
+        # Timers.
+        self.expires: list[Nanos] = [NEVER] * len(TIMER_NAMES)
+        self.armed: list[Nanos] = [0] * len(TIMER_NAMES)
+        self.deadline: Nanos = NEVER
+        self.queued: Nanos = NEVER
+
+        self.ident = 0
+        self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
+
+    @property
+    def data_end(self) -> Seq:
+        """The sequence number behind the last octet that the application wrote."""
+        return (self.snd_base + len(self.sndq)) & 0xFFFFFFFF
+
+    @property
+    def packets_out(self) -> int:
+        """Segments that were sent and are not acknowledged."""
+        return len(self.rtx)
+
+    @property
+    def in_flight(self) -> int:
+        """Segments believed to be on the way (Linux tcp_packets_in_flight)."""
+        return len(self.rtx) - self.sacked_out - self.lost_out + self.retrans_out
+
+    def on_timer(self) -> None:
+        """The earliest deadline has come; `tcplab.tcp.connection.Connection` says what then."""
+        raise NotImplementedError
+
+    def on_segment(self, seg: Segment) -> None:
+        """A segment for this connection; `tcplab.tcp.connection.Connection` says what then."""
+        raise NotImplementedError

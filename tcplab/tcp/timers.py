@@ -1,0 +1,102 @@
+"""A connection's timers: one small array, its minimum is the deadline (house rule 4). `timeouts` is what they do."""
+
+from __future__ import annotations
+
+from tcplab.api.events import Timer
+from tcplab.api.states import State
+from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
+from tcplab.units import MS, NEVER, SEC, Nanos, duration
+
+PROBE_REF = "RFC 9293 3.8.6.1"
+KEEPALIVE_REF = "RFC 9293 3.8.4"
+RTO_MIN = 200 * MS
+
+
+def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
+    """Set timer `which` to expire at `when`; it runs once."""
+    host = tcb.host
+    tcb.expires[which] = when
+    tcb.armed[which] = host.now
+    tcb.deadline = min(tcb.expires)
+    host.schedule(tcb)
+    if host.tracing:
+        host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "armed", when, rung(tcb, which), why, ref))
+
+
+def stop(tcb: Tcb, which: int) -> None:
+    """Timer `which` is not needed any more."""
+    if tcb.expires[which] == NEVER:
+        return
+    host = tcb.host
+    if host.tracing:
+        host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "stopped", tcb.expires[which]))
+    tcb.expires[which] = NEVER
+    tcb.deadline = min(tcb.expires)
+
+
+def rung(tcb: Tcb, which: int) -> int:
+    """Where on its ladder of retries the timer stands."""
+    if which == RTO:
+        return tcb.retransmits
+    return tcb.probes_out if which in (PERSIST, KEEPALIVE) else 0
+
+
+def rungs(tcb: Tcb, which: int) -> int:
+    """How many rungs that ladder has; 0: no ladder."""
+    sysctl = tcb.host.sysctl
+    if which == RTO and tcb.state is State.SYN_SENT:
+        return (tcb.syn_retries or sysctl.tcp_syn_retries) + sysctl.tcp_syn_linear_timeouts
+    if which in (RTO, PERSIST):
+        return orphan_retries(tcb) if tcb.dead else sysctl.tcp_retries2
+    return keepalive_settings(tcb)[2] if which == KEEPALIVE else 0
+
+
+def arm_rto(tcb: Tcb) -> None:
+    """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto)."""
+    if not tcb.rtx:
+        stop(tcb, RTO)
+        return
+    wait = clamp_to_user_timeout(tcb, tcb.rto)
+    arm(
+        tcb,
+        RTO,
+        tcb.host.now + wait,
+        f"RTO {duration(tcb.rto)}: {len(tcb.rtx)} segments unacknowledged",
+        "RFC 6298 5.1",
+    )
+
+
+def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
+    """TCP_USER_TIMEOUT ends the wait exactly (tcp_clamp_rto_to_user_timeout)."""
+    if not tcb.user_timeout or not tcb.retransmits:
+        return wait
+    left = tcb.user_timeout - (tcb.host.now - tcb.retrans_stamp)
+    return min(wait, max(left, MS))
+
+
+def arm_persist(tcb: Tcb) -> None:
+    """Nothing is outstanding and the window holds data back: probe it (tcp_check_probe_timer, tcp_probe0_when)."""
+    wait = min(max(tcb.rto, RTO_MIN) << tcb.backoff, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    arm(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
+
+
+def keepalive_settings(tcb: Tcb) -> tuple[Nanos, Nanos, int]:
+    """Idle time, interval and number of probes: the socket's own, or the host's."""
+    sysctl = tcb.host.sysctl
+    idle, interval, probes = tcb.keepalive or (0, 0, 0)
+    return (
+        (idle or sysctl.tcp_keepalive_time) * SEC,
+        (interval or sysctl.tcp_keepalive_intvl) * SEC,
+        probes or sysctl.tcp_keepalive_probes,
+    )
+
+
+def arm_keepalive(tcb: Tcb, wait: Nanos | None = None) -> None:
+    """Start the idle clock of SO_KEEPALIVE."""
+    idle = keepalive_settings(tcb)[0] if wait is None else wait
+    arm(tcb, KEEPALIVE, tcb.host.now + idle, f"keepalive: look again in {duration(idle)}", KEEPALIVE_REF)
+
+
+def orphan_retries(tcb: Tcb) -> int:
+    """Linux tcporphan_retries: 0 stands for 8."""
+    return tcb.host.sysctl.tcporphan_retries or 8

@@ -1,0 +1,130 @@
+"""The user's calls: RFC 9293 sections 3.10.1 to 3.10.6, with Linux's errno. Nothing here blocks."""
+
+from __future__ import annotations
+
+import errno
+
+from tcplab.api.states import Cause, State
+from tcplab.tcp import delack, machine, negotiate, output, seq, timers, timewait, window
+from tcplab.tcp.connection import Connection
+from tcplab.tcp.negotiate import ADVMSS
+from tcplab.tcp.tcb import RTO, SentSeg, Tcb
+from tcplab.units import duration
+
+_CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT)
+
+
+def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None) -> None:
+    """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over."""
+    host = conn.host
+    negotiate.buffers(conn, rcvbuf, sndbuf)
+    conn.rcv_wscale = window.pick_wscale(rcvbuf)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, ADVMSS)
+    if host.sysctl.tcp_timestamps == 1:
+        conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
+    conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
+    if old is not None:
+        conn.iss = seq.add(old.snd_nxt, 65537)
+        conn.ts_recent, conn.ts_recent_at = old.ts_recent, old.ts_recent_at
+        old.release("connect() reuses the port pair (tcp_tw_reuse)")
+        host.counters["TcpExtTWRecycled"] += 1
+    conn.ident = conn.iss & 0xFFFF
+    conn.snd_una = conn.iss
+    conn.snd_nxt = conn.snd_base = seq.add(conn.iss, 1)
+    host.flows[conn.key] = conn
+    host.counters["TcpActiveOpens"] += 1
+    machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
+    conn.rtx.append(SentSeg(conn.iss, conn.snd_nxt, host.now, syn=True))
+    output.send_syn(conn, "connect(): synchronize", "RFC 9293 3.5", with_ts_recent=old is not None)
+    timers.arm(conn, RTO, host.now + conn.rto, f"SYN: wait {duration(conn.rto)} for SYN,ACK", "RFC 6298 2.1")
+
+
+def send(tcb: Tcb, data: bytes) -> int:
+    """SEND (3.10.2): how many octets were taken. EAGAIN: the buffer is full; EPIPE: this direction is closed."""
+    _raise_pending(tcb)
+    if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
+        raise BlockingIOError(errno.EAGAIN, "not connected yet")
+    if tcb.state not in _CAN_WRITE or tcb.fin_queued:
+        raise BrokenPipeError(errno.EPIPE, "this direction is closed")
+    room = tcb.sndbuf - len(tcb.sndq)
+    if room <= 0:
+        raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
+    tcb.sndq += data[:room] if room < len(data) else data
+    output.push(tcb, "data from send()")
+    return min(room, len(data))
+
+
+def receive(tcb: Tcb, most: int) -> bytes:
+    """RECEIVE (3.10.3): up to `most` octets; b"" at the end. EAGAIN: nothing yet; ENOTCONN, or the pending error."""
+    if tcb.rcvq:
+        data = bytes(memoryview(tcb.rcvq)[:most])
+        del tcb.rcvq[:most]
+        why = delack.after_read(tcb, len(data)) if tcb.state is not State.CLOSED else ""
+        if why:
+            output.send_ack(tcb, why, delack.REF)
+        return data
+    _raise_pending(tcb)
+    if tcb.fin_rcvd or tcb.shut_rd or tcb.done:
+        return b""
+    if tcb.state is State.CLOSED:
+        raise OSError(errno.ENOTCONN, "not connected")
+    raise BlockingIOError(errno.EAGAIN, "nothing to read yet")
+
+
+def _raise_pending(tcb: Tcb) -> None:
+    if tcb.error:
+        error, tcb.error = tcb.error, 0
+        tcb.done = True
+        raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
+
+
+def close_writing(tcb: Tcb) -> None:
+    """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
+    if tcb.fin_queued:
+        return
+    if tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
+        tcb.fin_queued = True
+        machine.enter(tcb, Cause.CLOSE, "the application closed its direction", "RFC 9293 3.10.4")
+        output.push(tcb, "the rest of the data")
+
+
+def close(tcb: Tcb, linger: tuple[int, int]) -> None:
+    """close(2): the socket goes, the connection ends in its own time. Linux tcp_close, socket(7) SO_LINGER."""
+    counters = tcb.host.counters
+    tcb.dead = True
+    if tcb.state is State.CLOSED:
+        return
+    if tcb.state is State.SYN_SENT:
+        machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
+    elif tcb.rcvq:
+        counters["TcpExtTCPAbortOnClose"] += 1
+        abort(tcb, f"close() with {len(tcb.rcvq)} octets unread: they are lost, the peer must know", "RFC 2525 2.17")
+    elif linger[0] and linger[1] == 0:
+        counters["TcpExtTCPAbortOnData"] += 1
+        abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
+    else:
+        close_writing(tcb)
+        if tcb.state is State.FIN_WAIT_2:
+            timewait.orphan_fin_wait_2(tcb)
+    tcb.owner = None
+
+
+def abort(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
+    """ABORT (3.10.5): RST, and everything is forgotten."""
+    if tcb.state not in (State.SYN_SENT, State.CLOSED):
+        output.reset(tcb, why, ref)
+    if tcb.state is not State.CLOSED:
+        machine.destroy(tcb, Cause.ABORT, why, ref)
+
+
+def shut_reading(tcb: Tcb) -> None:
+    """shutdown(SHUT_RD): recv() gives the end; what arrives is still acknowledged (Linux)."""
+    tcb.shut_rd = True
+    machine.wake(tcb)
+
+
+def unreachable(tcb: Tcb, error: int, why: str, ref: str) -> None:
+    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9)."""
+    if tcb.state is State.SYN_SENT:
+        tcb.host.counters["TcpAttemptFails"] += 1
+        machine.destroy(tcb, Cause.ERROR, f"{errno.errorcode[error]}: {why}", ref, error)
