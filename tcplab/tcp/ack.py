@@ -40,7 +40,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if advanced:
         timers.arm_rto(tcb)
         if not tcb.rtx:
-            tcb.retrans_stamp = 0
+            tcb.retrans_stamp = -1
         if tcb.owner is not None:
             tcb.owner.writable()
     return True

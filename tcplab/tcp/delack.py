@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.tcp import seq, timers, window
-from tcplab.tcp.tcb import ATO_MIN, DELACK, QUICKACKS, Tcb
+from tcplab.tcp.tcb import ATO_MIN, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
 from tcplab.wire.tcp import PSH, Segment
 
@@ -89,6 +89,8 @@ def acked(tcb: Tcb) -> None:
 def reason_to_ack_now(tcb: Tcb) -> str:
     """Why the ACK that is owed cannot wait; empty when it can (__tcp_ack_snd_check)."""
     unacked = (tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK
+    if tcb.pending & NOMEM:
+        return "ACK at once: the receive buffer is full, the window is 0"
     if tcb.pending & NOW:
         return "ACK at once: the peer must learn of this"
     if in_quickack(tcb):
@@ -102,7 +104,7 @@ def reason_to_ack_now(tcb: Tcb) -> str:
 
 def check(tcb: Tcb) -> str:
     """After a segment: why to send an ACK now; empty: none is owed, or the timer runs (tcp_ack_snd_check)."""
-    if not tcb.pending & (SCHED | NOW):
+    if not tcb.pending & (SCHED | NOW | NOMEM):
         return ""
     why = reason_to_ack_now(tcb)
     if not why:

@@ -11,8 +11,8 @@ import errno
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import ack, delack, machine, negotiate, output, reassembly, rtt, sack, seq, timers, timewait, window
-from tcplab.tcp.tcb import RTO, Tcb
-from tcplab.units import MS, SEC
+from tcplab.tcp.tcb import NOMEM, RTO, Tcb
+from tcplab.units import MS, SEC, Seq
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 REF = "RFC 9293 3.10.7.4"
@@ -75,7 +75,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     tcb.rtx.clear()
     tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
     tcb.retransmits = 0
-    tcb.retrans_stamp = 0
+    tcb.retrans_stamp = -1
     if not syn.ever:
         rtt.sample(tcb, (tcb.host.now - syn.sent) // 1000)
     elif seg.ts is not None and seg.ts[1]:
@@ -160,10 +160,6 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
             beyond = seq.after(end, right)
             if beyond:
                 tcb.host.counters["TcpExtBeyondWindow"] += 1
-            elif seg.payload or flags & FIN:
-                tcb.host.counters["TcpExtDelayedACKLost"] += 1
-                delack.enter_quickack(tcb)
-                sack.duplicate(tcb, seg.seq, end, old=True)
             where = "beyond the window" if beyond else "old data"
             _complain(tcb, seg, where, f"it lies {'behind the right' if beyond else 'before the left'} edge", REF)
         return False
@@ -200,7 +196,17 @@ def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:
             host.counters["TcpExtTCPACKSkippedSeq"] += 1
             return
         tcb.oow_at = host.now
+    end = seq.add(seg.seq, len(seg.payload) + bool(seg.flags & FIN))
+    if end != seg.seq and seq.before(seg.seq, tcb.rcv_nxt):
+        _seen_before(tcb, seg.seq, end)
     output.send_ack(tcb, f"ACK says what is expected instead: {why}", ref)
+
+
+def _seen_before(tcb: Tcb, left: Seq, right: Seq) -> None:
+    """Our ACK was lost or late: acknowledge at once for a while, and tell of the duplicate (tcp_send_dupack)."""
+    tcb.host.counters["TcpExtDelayedACKLost"] += 1
+    delack.enter_quickack(tcb)
+    sack.duplicate(tcb, left, right, old=True)
 
 
 def _challenge_syn(tcb: Tcb) -> None:
@@ -246,7 +252,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         tcb.rtx.pop(0)
         tcb.retrans_out = 0
         tcb.retransmits = 0
-        tcb.retrans_stamp = 0
+        tcb.retrans_stamp = -1
         tcb.snd_una = seq.add(tcb.iss, 1)
         timers.arm_rto(tcb)
     tcb.snd_wnd = seg.window << (0 if seg.flags & SYN else tcb.snd_wscale)
@@ -289,10 +295,11 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     end = seq.add(seg.seq, len(seg.payload) + fin)
     if not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
-        tcb.host.counters["TcpExtDelayedACKLost"] += 1
-        delack.enter_quickack(tcb)
-        sack.duplicate(tcb, seg.seq, end, old=True)
+        _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
+    elif seg.payload and not window.free_space(tcb):
+        tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+        tcb.pending |= NOMEM
     elif seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
     else:

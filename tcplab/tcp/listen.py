@@ -14,6 +14,7 @@ from tcplab.api.states import State
 from tcplab.tcp import syncookie
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import OVERFLOW_REF, Request, peer_text
 from tcplab.units import Nanos
 from tcplab.wire.ipv4 import text as ip_text
@@ -147,7 +148,7 @@ def syn_arrives(listener: Listener, seg: Segment, raddr: int, isn: int | None) -
     if isn is None and not sysctl.tcp_syncookies and reserve - len(listener.syn_queue) < reserve >> 2:
         _drop_syn(listener, peer, "syn", "synq full", "the rest of tcp_max_syn_backlog is for peers that are known")
         return
-    _enqueue(listener, Request(listener, seg, raddr, isn), peer)
+    _enqueue(listener, Request(listener, seg, raddr, Offer(seg, sysctl), isn), peer)
 
 
 def _drop_syn(listener: Listener, peer: str, which: str, reason: str, why: str) -> None:

@@ -143,7 +143,7 @@ def _next(tcb: Tcb, rest: int, why: str) -> str:
         return "window"
     if size < mss and not fin and _nagle(tcb):
         return "nagle"
-    if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime:
+    if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime >= 0:
         _restart_after_idle(tcb)
     first = tcb.snd_nxt
     _send(tcb, first, size, fin, last, why)
@@ -218,7 +218,7 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str) -> None:
         tcb.retrans_out += 1
     entry.ever = True
     entry.sent = host.now
-    if not tcb.retrans_stamp:
+    if tcb.retrans_stamp < 0:
         tcb.retrans_stamp = host.now
     if entry.syn:
         host.counters["TcpExtTCPSynRetrans"] += 1

@@ -142,7 +142,7 @@ def _leave(tcb: Tcb, why: str) -> None:
     tcb.dupacks = 0
     if not tcb.sack_ok:
         tcb.sacked_out = 0
-    tcb.retrans_stamp = 0
+    tcb.retrans_stamp = -1
 
 
 def _note(tcb: Tcb, note: str, why: str) -> None:

@@ -34,22 +34,22 @@ class Request:
                  "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "rport", "sent", "since", "ts_off", "ts_recent",
                  "repeated")  # fmt: skip
 
-    def __init__(self, listener: Listener, seg: Segment, raddr: int, isn: int | None) -> None:
+    def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
         host = self.host = listener.host
         self.listener = listener
         self.laddr, self.raddr, self.rport = host.addr, raddr, seg.sport
         self.key: FlowKey = (raddr, seg.sport, listener.port)
         self.label = f"{ip_text(host.addr)}:{listener.port}>{peer_text(raddr, seg.sport)}"
         self.irs = seg.seq
-        self.offer = Offer(seg, host.sysctl)
-        self.ts_recent = self.offer.ts_val
+        self.offer = offer
+        self.ts_recent = offer.ts_val
         self.ts_off = 0
-        if self.offer.ts_ok and host.sysctl.tcp_timestamps == 1:
+        if offer.ts_ok and host.sysctl.tcp_timestamps == 1:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
         rcvbuf = listener.rcvbuf or RMEM[1]
-        self.rcv_wnd = window.initial(rcvbuf, ADVMSS - (TS_SPACE if self.offer.ts_ok else 0))
-        self.rcv_wscale = window.pick_wscale(listener.rcvbuf) if self.offer.wscale is not None else 0
+        self.rcv_wnd = window.initial(rcvbuf, ADVMSS - (TS_SPACE if offer.ts_ok else 0))
+        self.rcv_wscale = window.pick_wscale(listener.rcvbuf) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
         self.oow_at: Nanos = -SEC

@@ -72,11 +72,11 @@ def recently_sent(listener: Listener) -> bool:
 def answer(listener: Listener, seg: Segment, raddr: int) -> None:
     """Send a SYN,ACK with a cookie; nothing is kept."""
     host = listener.host
-    request = Request(listener, seg, raddr, 0)
-    offer = request.offer
+    offer = Offer(seg, host.sysctl)
     if not offer.ts_ok:
         offer.sack_ok = False
         offer.wscale = None
+    request = Request(listener, seg, raddr, offer, 0)
     request.iss = _cookie(listener, raddr, seg.sport, seg.seq, _mss_index(offer.mss))
     if offer.ts_ok:
         request.ts_off = _with_options(request) - host.now // MS
@@ -101,9 +101,8 @@ def check(listener: Listener, seg: Segment, raddr: int) -> Request | None:
     index = _index_of(listener, raddr, seg.sport, irs, seq.add(seg.ack, -1))
     if index is None:
         return None
-    request = Request(listener, seg, raddr, seq.add(seg.ack, -1))
+    request = Request(listener, seg, raddr, _restored(listener, seg, MSS_TABLE[index]), seq.add(seg.ack, -1))
     request.irs = irs
-    request.offer = _restored(listener, seg, MSS_TABLE[index])
     request.repeated = True  # when it was sent is not known: no RTT sample
     return request
 

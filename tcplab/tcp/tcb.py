@@ -21,6 +21,9 @@ ATO_MIN: Final = 40 * MS
 
 OPEN, DISORDER, RECOVERY, LOSS = "Open", "Disorder", "Recovery", "Loss"
 
+NOMEM: Final = 32
+"""Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
+
 # The timers of a connection, as indices of Tcb.expires.
 RTO, DELACK, PERSIST, KEEPALIVE, LINGER = range(5)
 TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "linger")
@@ -143,7 +146,7 @@ class Tcb:
         self.backoff = 0
         self.retransmits = 0
         """Unanswered repeats in a row (icsk_retransmits)."""
-        self.retrans_stamp: Nanos = 0
+        self.retrans_stamp: Nanos = -1
         self.probes_out = 0
         self.total_retrans = 0
         self.syn_retries = 0
@@ -162,7 +165,7 @@ class Tcb:
         self.sacked_out = self.lost_out = self.retrans_out = 0
         self.dupacks = 0
         self.prior_cwnd = self.prr_delivered = self.prr_out = 0
-        self.lsndtime: Nanos = 0
+        self.lsndtime: Nanos = -1
 
         # Delayed acknowledgement.
         self.pending = 0

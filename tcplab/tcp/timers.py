@@ -98,5 +98,5 @@ def arm_keepalive(tcb: Tcb, wait: Nanos | None = None) -> None:
 
 
 def orphan_retries(tcb: Tcb) -> int:
-    """Linux tcporphan_retries: 0 stands for 8."""
-    return tcb.host.sysctl.tcporphan_retries or 8
+    """Linux tcp_orphan_retries: 0 stands for 8."""
+    return tcb.host.sysctl.tcp_orphan_retries or 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tcplab.tcp import seq
 from tcplab.tcp.sysctl import RMEM
-from tcplab.tcp.tcb import Tcb
+from tcplab.tcp.tcb import NOMEM, Tcb
 
 MAX_UNSCALED = 65535
 
@@ -62,9 +62,12 @@ def candidate(tcb: Tcb) -> int:
 
 def select(tcb: Tcb) -> int:
     """Fix the window for a segment that leaves now; the field's value, scaled. It never shrinks (tcp_select_window)."""
-    current = offered(tcb)
-    new = candidate(tcb)
     counters = tcb.host.counters
+    current = offered(tcb)
+    if tcb.pending & NOMEM:
+        current = new = 0
+    else:
+        new = candidate(tcb)
     if new < current:
         if new == 0:
             counters["TcpExtTCPWantZeroWindowAdv"] += 1
