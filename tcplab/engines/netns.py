@@ -1,0 +1,228 @@
+"""Three anonymous network namespaces, `a - wire - b`, joined by two veth pairs.
+
+The namespaces have no name anywhere: they live as long as this process's descriptors, so that nothing is left behind,
+however the process ends. Without root they are made in a new user namespace. Nothing is created in the host's own
+namespace at any moment: the pairs are born inside.
+
+See namespaces(7), user_namespaces(7), veth(4), packet(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tcplab.engines.addresses import KERNEL_ADDRESS, KERNEL_MAC, PREFIX
+from tcplab.engines.errors import CANNOT, PERMISSION, EngineError
+from tcplab.engines.offload import offloads_off
+
+NAMES: Final = ("a", "wire", "b")
+ENDS: Final = {"a": ("a", "eth0"), "wire:a": ("wire", "a"), "wire:b": ("wire", "b"), "b": ("b", "eth0")}
+"""Port of the fabric -> namespace and device."""
+
+_CLONE_NEWUSER: Final = 0x10000000
+_CLONE_NEWNET: Final = 0x40000000
+_ETH_P_ALL: Final = 0x0003
+_SOL_PACKET: Final = 263
+_PACKET_IGNORE_OUTGOING: Final = 23
+_SO_RCVBUFFORCE: Final = 33
+_RECEIVE_BUFFER: Final = 32 << 20
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class Namespaces:
+    """The namespaces of one lab, set up in steps: `unshare`, `join`, `open_sockets`; `close` gives all back.
+
+    `net`: name -> descriptor of the network namespace; `user`: descriptor of the user namespace, or None as root.
+    A step that fails raises EngineError with the cause.
+    """
+
+    def __init__(self) -> None:
+        self.net: dict[str, int] = {}
+        self.user: int | None = None
+        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def unshare(self) -> None:
+        """Make the namespaces, in a user namespace if this process may not otherwise."""
+        try:
+            try:
+                self.net["a"] = self._new_net()
+            except PermissionError:
+                self.user = _new_user()
+                self.net["a"] = self._new_net()
+            for name in NAMES[1:]:
+                self.net[name] = self._new_net()
+        except OSError as error:
+            raise EngineError(f"no network namespaces: {_why_refused(error)}", _code(error)) from error
+        finally:
+            self._go_home()
+
+    def join(self) -> None:
+        """Create the veth pairs, set addresses, and bring everything up."""
+        from pyroute2 import IPRoute  # here, because importing it costs 0.1 s or more
+
+        try:
+            with self.inside("wire"), IPRoute() as route:
+                for host in ("a", "b"):
+                    route.link("add", ifname=host, kind="veth", peer=_host_end(host, self.net[host]))
+                    offloads_off(host)
+                    route.link("set", ifname=host, state="up")
+            for host in ("a", "b"):
+                with self.inside(host), IPRoute() as route:
+                    offloads_off("eth0")
+                    index = socket.if_nametoindex("eth0")
+                    route.addr("add", index=index, address=KERNEL_ADDRESS[host], prefixlen=PREFIX)
+                    route.link("set", index=index, state="up")
+                    route.link("set", ifname="lo", state="up")
+            for name, device in ENDS.values():
+                with self.inside(name), IPRoute() as route:
+                    _await_up(route, device)
+        except EngineError:
+            raise
+        except Exception as error:  # pyroute2's NetlinkError is no OSError, and which one it is depends on the version
+            raise EngineError(f"no veth pair: {error}", CANNOT) from error
+
+    def open_sockets(self) -> dict[str, socket.socket]:
+        """A packet socket on each end, by port name."""
+        sockets: dict[str, socket.socket] = {}
+        try:
+            for port, (name, device) in ENDS.items():
+                with self.inside(name):
+                    sockets[port] = _packet_socket(device)
+        except OSError as error:
+            for end in sockets.values():
+                end.close()
+            raise EngineError(f"no packet sockets: {error.strerror}", _code(error)) from error
+        return sockets
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """This thread is in that network namespace meanwhile."""
+        _setns(self.net[name], _CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            self._go_home()
+
+    def close(self) -> None:
+        """Let go of the namespaces; the kernel removes them and all that is in them."""
+        for fd in (*self.net.values(), self._home, *(() if self.user is None else (self.user,))):
+            os.close(fd)
+        self.net.clear()
+        self.user = None
+
+    def _new_net(self) -> int:
+        """A network namespace of our own without IPv6, whose neighbour discovery would talk on the wire unasked."""
+        _call(_libc.unshare(_CLONE_NEWNET))
+        fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        assert not os.path.samestat(os.fstat(fd), os.fstat(self._home)), "still in the host's own namespace"
+        for scope in ("all", "default"):
+            switch = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+            try:
+                switch.write_text("1")
+            except OSError:  # no IPv6 at all, or /proc/sys read-only in a container: what it says is then foreign
+                pass
+        return fd
+
+    def _go_home(self) -> None:
+        """Back to where the process came from.
+
+        setns(2) wants CAP_SYS_ADMIN in the user namespace that owns the target. Once in a user namespace of our own
+        we do not have it in the host's any more, so that there is no way back: the process stays in the last of our
+        namespaces. Unix sockets with a path, all that an engine needs of the world, work from there.
+        """
+        if self.net and self.user is None:
+            _setns(self._home, _CLONE_NEWNET)
+
+
+def _await_up(route: Any, device: str) -> None:
+    """Wait until frames sent at `device` are carried.
+
+    Of each pair one end is opened before it has a carrier. A kernel worker gives it its queue later (linkwatch), up to
+    a second later when it was busy; until then it silently drops all that is sent. Asking for the link's state does
+    that work at once on newer kernels (rtnl_getlink), and tells when it was done on all.
+    """
+    patience = time.monotonic() + 2
+    while route.link("get", ifname=device)[0].get_attr("IFLA_OPERSTATE") != "UP":
+        if time.monotonic() > patience:
+            raise EngineError(f"no veth pair: {device} was brought up, but has no carrier after 2 s")
+        time.sleep(0.001)
+
+
+def _host_end(host: str, fd: int) -> dict[str, object]:
+    return {"ifname": "eth0", "net_ns_fd": fd, "address": KERNEL_MAC[host].hex(":")}
+
+
+def _new_user() -> int:
+    """A user namespace in which we are root, and nothing else is mapped (user_namespaces(7))."""
+    uid, gid = os.geteuid(), os.getegid()
+    _call(_libc.unshare(_CLONE_NEWUSER))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        Path(f"/proc/self/{name}").write_text(text)
+    return os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _packet_socket(device: str) -> socket.socket:
+    """Non-blocking, sees every frame that comes in at the device, and none of those that go out."""
+    end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    try:
+        try:
+            end.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:  # in a user namespace: as much as net.core.rmem_max allows
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        end.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        end.bind((device, _ETH_P_ALL))
+    except OSError:
+        end.close()
+        raise
+    return end
+
+
+def _setns(fd: int, kind: int) -> None:
+    _call(_libc.setns(fd, kind))
+
+
+def _call(result: int) -> None:
+    """Raise OSError if the C function failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _code(error: OSError) -> int:
+    return PERMISSION if error.errno in (errno.EPERM, errno.EACCES) else CANNOT
+
+
+def _why_refused(error: OSError) -> str:
+    """The cause in the words of the setting that does it."""
+    if _sysctl("user/max_user_namespaces") == "0":
+        return "user namespaces are switched off (sysctl user.max_user_namespaces = 0); root can make the lab"
+    if _sysctl("kernel/unprivileged_userns_clone") == "0":
+        return "only root may make user namespaces here (sysctl kernel.unprivileged_userns_clone = 0)"
+    if error.errno in (errno.EPERM, errno.EACCES):
+        if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+            return (
+                "AppArmor takes the rights away in user namespaces "
+                "(sysctl kernel.apparmor_restrict_unprivileged_userns = 1); root can make the lab"
+            )
+        return f"{error.strerror}; in a container, its seccomp or capability settings forbid unshare(2)"
+    if error.errno == errno.ENOSPC:
+        return "no more are allowed (sysctl user.max_user_namespaces or user.max_net_namespaces, or 32 levels)"
+    if error.errno == errno.EINVAL:
+        return "this kernel has none (CONFIG_USER_NS, CONFIG_NET_NS), or the process has more than one thread"
+    return error.strerror or str(error)
+
+
+def _sysctl(name: str) -> str:
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return ""
