@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tcplab.api.events import Event
+from tcplab.api.events import AnyEvent
 from tcplab.api.views import HostView
 from tcplab.units import Nanos
 
-Emit = Callable[[Event], None]
+Emit = Callable[[AnyEvent], None]
 """Takes an event of the stack tier. A host emits only while its `tracing` is true."""
 
 

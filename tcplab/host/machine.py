@@ -12,7 +12,7 @@ from errno import EHOSTUNREACH
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from tcplab.api.events import Dropped, Event
+from tcplab.api.events import AnyEvent, Dropped
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, view
@@ -49,7 +49,7 @@ class Machine:
         self.tracing = emit is not None
         self._emit = emit
         self.out: list[Outgoing] = []
-        self.sysctl = Sysctl()
+        self.sysctl: Sysctl = Sysctl()
         self.isn = IsnSource(rng.stream(f"host-{name}/isn"))
         self.port_stream = rng.stream(f"host-{name}/ports")
         self.counters: dict[str, int] = defaultdict(int)
@@ -254,7 +254,7 @@ class Machine:
         self._next_fd += 1
         return sock
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: AnyEvent) -> None:
         """Tell of a decision; nobody listens while `tracing` is false."""
         if self._emit is not None:
             self._emit(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias
 
-from tcplab.api.events import Event
+from tcplab.api.events import AnyEvent
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.units import Nanos, Seq
@@ -46,7 +46,7 @@ class Env(Protocol):
     counters: dict[str, int]
     flows: dict[FlowKey, Endpoint]
 
-    def emit(self, event: Event) -> None: ...
+    def emit(self, event: AnyEvent) -> None: ...
 
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
         """A SYN took the place of a TIME_WAIT bucket: give it to the listener, with the ISN to answer with."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 
-from tcplab.api.events import Dropped, Event, StateChanged
+from tcplab.api.events import AnyEvent, Dropped, StateChanged
 from tcplab.api.views import ConnView, ListenerView
 from tcplab.host.machine import Machine
 from tcplab.rng import Rng
@@ -48,7 +48,7 @@ class Pair:
         lose: Callable[[str, wire_tcp.Segment], bool] | None = None,
         acquainted: bool = True,
     ) -> None:
-        self.events: list[Event] = []
+        self.events: list[AnyEvent] = []
         rng = Rng(seed)
         self.a = Machine("a", A, MAC_A, rng, self.events.append)
         self.b = Machine("b", B, MAC_B, rng, self.events.append)

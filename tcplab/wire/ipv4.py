@@ -1,0 +1,89 @@
+"""IPv4 headers (RFC 791). Addresses are integers; text only at the edges."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from tcplab.wire.checksum import checksum, residue
+from tcplab.wire.errors import WireError
+
+HEADER: Final = 20
+PROTO_ICMP: Final = 1
+PROTO_TCP: Final = 6
+_HEADER: Final = Struct("!BBHHHBBHII")
+_DF, _MF = 0x4000, 0x2000
+_COUNTER: Final = "IpInHdrErrors"
+
+
+class Ipv4:
+    """A header that was read. `start` and `end` bound the payload within the buffer; `offset` is in octets."""
+
+    __slots__ = ("src", "dst", "proto", "ttl", "tos", "ident", "df", "mf", "offset", "start", "end")
+
+    src: int
+    dst: int
+    proto: int
+    ttl: int
+    tos: int
+    ident: int
+    df: bool
+    mf: bool
+    offset: int
+    start: int
+    end: int
+
+
+def parse(buf: bytes, at: int) -> Ipv4:
+    """Read and verify the header at `at`; octets behind the total length are padding and not part of the payload."""
+    header = _read(buf, at)
+    if residue(buf[at : header.start]):
+        raise WireError("the IP header's checksum is wrong", "IP checksum", _COUNTER)
+    if header.end > len(buf):
+        raise WireError("the packet is shorter than its total length", "IP length", _COUNTER)
+    return header
+
+
+def parse_quoted(buf: bytes, at: int) -> Ipv4:
+    """Read a header that an ICMP error quotes: what follows it may be cut off, routers may have changed it."""
+    return _read(buf, at)
+
+
+def _read(buf: bytes, at: int) -> Ipv4:
+    if len(buf) - at < HEADER:
+        raise WireError("an IP header is cut off", "short IP", _COUNTER)
+    packet = Ipv4()
+    version, packet.tos, total, packet.ident, fragment, packet.ttl, packet.proto, _, packet.src, packet.dst = (
+        _HEADER.unpack_from(buf, at)
+    )
+    length = (version & 15) << 2
+    if version >> 4 != 4 or length < HEADER or total < length or at + length > len(buf):
+        raise WireError("the IP header's version or lengths make no sense", "IP header", _COUNTER)
+    packet.df = bool(fragment & _DF)
+    packet.mf = bool(fragment & _MF)
+    packet.offset = (fragment & 0x1FFF) << 3
+    packet.start = at + length
+    packet.end = at + total
+    return packet
+
+
+def build(
+    src: int, dst: int, proto: int, payload: bytes, ident: int = 0, ttl: int = 64, tos: int = 0, df: bool = True
+) -> bytes:
+    """A packet with a header of 20 octets and a right checksum."""
+    fields = (0x45, tos, HEADER + len(payload), ident, _DF if df else 0, ttl, proto)
+    header = _HEADER.pack(*fields, 0, src, dst)
+    return _HEADER.pack(*fields, checksum(header), src, dst) + payload
+
+
+def text(addr: int) -> str:
+    """`10.77.0.1`"""
+    return f"{addr >> 24}.{addr >> 16 & 255}.{addr >> 8 & 255}.{addr & 255}"
+
+
+def address(dotted: str) -> int:
+    """The integer of `10.77.0.1`. ValueError: not four numbers of 0 .. 255."""
+    parts = dotted.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) <= 255 for part in parts):
+        raise ValueError(f"{dotted!r} is not an IPv4 address")
+    return int.from_bytes(bytes(map(int, parts)), "big")

@@ -1,0 +1,112 @@
+"""TCP segments (RFC 9293 section 3.1). The hot path of every lab: one unpack, plain integers."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from tcplab.wire import tcp_options
+from tcplab.wire.errors import WireError
+
+HEADER: Final = 20
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
+PROTO: Final = 6
+
+_HEADER: Final = Struct("!HHIIHHHH")
+_TS_BLOCK: Final = Struct("!III")
+_TS_HEAD: Final = 0x0101080A  # nop, nop, timestamps: what nearly every segment carries
+_LETTERS: Final = ((SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P"), (ACK, "A"), (URG, "U"), (ECE, "E"), (CWR, "W"))
+
+
+class Segment:
+    """A segment that was read. `flags` keeps the ninth bit too; options that are absent are None, False or empty."""
+
+    __slots__ = ("sport", "dport", "seq", "ack", "flags", "window", "urgent", "payload", "raw_options", "mss", "wscale",
+                 "sack_ok", "ts", "sack", "fastopen")  # fmt: skip
+
+    sport: int
+    dport: int
+    seq: int
+    ack: int
+    flags: int
+    window: int
+    urgent: int
+    payload: bytes
+    raw_options: bytes
+    mss: int | None
+    wscale: int | None
+    sack_ok: bool
+    ts: tuple[int, int] | None
+    sack: tuple[tuple[int, int], ...]
+    fastopen: bytes | None
+
+
+def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = True) -> Segment:
+    """Read the segment between `start` and `end` of `buf`; `src` and `dst` are of its IP header."""
+    if end - start < HEADER or end > len(buf):
+        raise WireError("a TCP header is cut off", "short TCP", "TcpInErrs")
+    seg = Segment()
+    seg.sport, seg.dport, seg.seq, seg.ack, offset, seg.window, _, seg.urgent = _HEADER.unpack_from(buf, start)
+    body = start + (offset >> 12 << 2)
+    if body < start + HEADER or body > end:
+        raise WireError("the data offset makes no sense", "TCP header", "TcpInErrs")
+    if verify:
+        length = end - start
+        total = int.from_bytes(buf[start:end], "big") << (length & 1) * 8
+        if (total + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + PROTO + length) % 0xFFFF:
+            raise WireError("the TCP checksum is wrong", "checksum", "TcpInCsumErrors")
+    seg.flags = offset & 0x1FF
+    seg.payload = buf[body:end]
+    raw = seg.raw_options = buf[start + HEADER : body]
+    if len(raw) == 12:
+        head, val, ecr = _TS_BLOCK.unpack(raw)
+        if head == _TS_HEAD:
+            seg.ts = (val, ecr)
+            seg.mss = seg.wscale = seg.fastopen = None
+            seg.sack_ok = False
+            seg.sack = ()
+            return seg
+    options = tcp_options.parse(raw)
+    seg.mss, seg.wscale, seg.sack_ok = options.mss, options.wscale, options.sack_ok
+    seg.ts, seg.sack, seg.fastopen = options.ts, options.sack, options.fastopen
+    return seg
+
+
+def build(
+    src: int,
+    dst: int,
+    sport: int,
+    dport: int,
+    seq: int,
+    ack: int,
+    flags: int,
+    window: int,
+    options: bytes = b"",
+    payload: bytes = b"",
+    urgent: int = 0,
+    checksum: int | None = None,
+) -> bytes:
+    """A segment; options are padded with EOL to whole words. `checksum=None` computes it, a number says it as it is.
+
+    ValueError: the options are longer than 40 octets.
+    """
+    if len(options) & 3:
+        options += bytes(-len(options) & 3)
+    if len(options) > 40:
+        raise ValueError(f"{len(options)} octets of options; 40 fit")
+    offset = (HEADER + len(options)) << 10 | flags
+    tail = options + payload
+    if checksum is None:
+        length = HEADER + len(tail)
+        rest = int.from_bytes(tail, "big") << (length & 1) * 8
+        total = (
+            rest + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + PROTO + length + sport + dport
+            + (seq >> 16) + (seq & 0xFFFF) + (ack >> 16) + (ack & 0xFFFF) + offset + window + urgent
+        ) % 0xFFFF  # fmt: skip
+        checksum = 0xFFFF - total if total else 0
+    return _HEADER.pack(sport, dport, seq, ack, offset, window, checksum, urgent) + tail
+
+
+def flag_names(flags: int) -> str:
+    """The lab's notation: `S`, `SA`, `A`, `PA`, `FA`, `R`, `RA`; empty without any."""
+    return "".join(letter for bit, letter in _LETTERS if flags & bit)
