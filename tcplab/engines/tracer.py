@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from tcplab.api.events import AnyEvent
+from tcplab.api.events import AnyEvent, Lost, Sent
+from tcplab.api.stack import Outgoing
+from tcplab.units import Nanos
+from tcplab.wire import ipv4
+from tcplab.wire.pcapng import Writer
+from tcplab.wire.text import Described, describe
 
 _MASK: Final = 0xFFFFFFFF
 Direction = tuple[int, int, int, int]

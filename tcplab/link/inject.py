@@ -19,9 +19,9 @@ _PROTO_TCP: Final = 6
 _SYN_OPTIONS: Final = (
     tcp_options.mss(1460)
     + tcp_options.sack_permitted()
-    + tcp_options.nop
-    + tcp_options.nop
-    + tcp_options.nop
+    + tcp_options.nop()
+    + tcp_options.nop()
+    + tcp_options.nop()
     + tcp_options.window_scale(7)
 )
 
