@@ -21,7 +21,9 @@ class Timed(Protocol):
     queued: Nanos
     """The time under which the heap holds it now; NEVER: it is not in the heap."""
 
-    def on_timer(self) -> None: ...
+    def on_timer(self) -> None:
+        """The deadline has come."""
+        ...
 
 
 class Endpoint(Timed, Protocol):
@@ -30,7 +32,9 @@ class Endpoint(Timed, Protocol):
     label: str
     """`10.77.0.1:40001>10.77.0.2:80`"""
 
-    def on_segment(self, seg: Segment) -> None: ...
+    def on_segment(self, seg: Segment) -> None:
+        """A segment for this flow."""
+        ...
 
 
 class Env(Protocol):
@@ -46,7 +50,9 @@ class Env(Protocol):
     counters: dict[str, int]
     flows: dict[FlowKey, Endpoint]
 
-    def emit(self, event: AnyEvent) -> None: ...
+    def emit(self, event: AnyEvent) -> None:
+        """Tell of a decision."""
+        ...
 
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
         """A SYN took the place of a TIME_WAIT bucket: give it to the listener, with the ISN to answer with."""

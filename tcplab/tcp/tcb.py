@@ -53,9 +53,13 @@ class Owner(Protocol):
 
     fd: int
 
-    def readable(self) -> None: ...
+    def readable(self) -> None:
+        """Data, the end, or an error: reading makes sense."""
+        ...
 
-    def writable(self) -> None: ...
+    def writable(self) -> None:
+        """Room, the connection, or an error: writing makes sense."""
+        ...
 
 
 class Tcb:

@@ -189,7 +189,15 @@ def forged(pair: Pair, flags: int, offset: int, ack: int | None = None, payload:
 
 @pytest.mark.parametrize(
     ("offset", "reset", "challenge"),
-    [(0, True, 0), (1, False, 1), (100, False, 1), (65536, False, 1), (65537, False, 0), (-1, False, 0), (-1000, False, 0)],
+    [
+        (0, True, 0),
+        (1, False, 1),
+        (100, False, 1),
+        (65536, False, 1),
+        (65537, False, 0),
+        (-1, False, 0),
+        (-1000, False, 0),
+    ],
 )
 def test_only_the_exact_number_resets(offset: int, reset: bool, challenge: int) -> None:
     pair = Pair()
