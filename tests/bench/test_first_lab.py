@@ -1,0 +1,95 @@
+"""Side by side in one run: bulk and connects of our two hosts on sim and on veth, and of the kernel's TCP.
+
+    pytest tests/bench --benchmark-only
+
+Nothing here asserts a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from kernel_peer import bulk as kernel_bulk
+from kernel_peer import connects as kernel_connects
+
+from tcplab.api.plan import Plan
+from tcplab.engines import apps
+from tcplab.engines.addresses import ADDRESS
+from tcplab.engines.probe import choose_engine
+from tcplab.engines.world import World
+from tcplab.units import SEC
+
+Report = Callable[[str, str, float, str], None]
+BULK = 16 << 20
+CONNECTS = 2000
+
+needs_namespaces = pytest.mark.skipif(choose_engine()[0] != "veth", reason="no network namespaces can be had here")
+ENGINES = ["sim", pytest.param("veth", marks=[needs_namespaces, pytest.mark.namespaces])]
+
+
+def world(engine: str) -> World:
+    return World(Plan(seed=1, delay=50_000), engine, trace=False)
+
+
+def one_bulk(engine: str, size: int) -> float:
+    lab = world(engine)
+    listener = lab.apps.start("b", "sink", apps.listen(9000, 16)).result
+    accepted = lab.apps.start("b", "sink", apps.accept_one(listener))
+    client = lab.apps.start("a", "source", apps.connect(ADDRESS["b"], 9000))
+    lab.loop.run_until(SEC)
+    fd, _ = accepted.result
+
+    def sink() -> apps.Program:
+        total = 0
+        while total < size:
+            total += len((yield "recv", fd, 1 << 20))
+        return total
+
+    done = lab.apps.start("b", "sink", sink())
+    begin = time.perf_counter()
+    lab.apps.start("a", "source", apps.send_all(client.fd, bytes(size)))
+    lab.loop.run_until(10_000 * SEC, unless=lambda: done.done)
+    spent = time.perf_counter() - begin
+    assert done.result == size
+    lab.close()
+    return size / spent
+
+
+def one_connects(engine: str, count: int) -> float:
+    lab = world(engine)
+    lab.call("a", "sysctl", "tcp_tw_reuse", 1)
+    lab.apps.start("b", "echo", apps.echo_server(9000, 128))
+
+    def client() -> apps.Program:
+        for _ in range(count):
+            fd = yield from apps.connect(ADDRESS["b"], 9000)
+            yield from apps.send_all(fd, b"x")
+            yield "recv", fd, 1
+            yield "close", fd
+
+    done = lab.apps.start("a", "client", client())
+    begin = time.perf_counter()
+    lab.loop.run_until(10_000 * SEC, unless=lambda: done.done)
+    spent = time.perf_counter() - begin
+    assert done.error is None
+    lab.close()
+    return count / spent
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, pytest.param("kernel", marks=needs_namespaces)])
+def test_bulk(engine: str, benchmark: Callable[..., float], report: Report) -> None:
+    size = BULK * 16 if engine == "kernel" else BULK
+    measure = kernel_bulk if engine == "kernel" else lambda octets: one_bulk(engine, octets)
+    rate = benchmark.pedantic(measure, args=(size,), rounds=1)  # type: ignore[attr-defined]
+    report("bulk, one connection", engine, rate / 1e6, "MB/s")
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, pytest.param("kernel", marks=needs_namespaces)])
+def test_connects(engine: str, benchmark: Callable[..., float], report: Report) -> None:
+    measure = kernel_connects if engine == "kernel" else lambda count: one_connects(engine, count)
+    rate = benchmark.pedantic(measure, args=(CONNECTS,), rounds=1)  # type: ignore[attr-defined]
+    report("open, 1 octet echo, close", engine, rate, "connects/s")
+
+
