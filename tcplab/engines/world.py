@@ -52,6 +52,8 @@ class World:
         self.tracing = trace
         emit = self.tracer.emit if trace else None
         self.hosts = {name: Machine(name, ADDRESS[name], MAC[name], self.rng, emit) for name in HOSTS}
+        for name, host in self.hosts.items():  # they have met before: a lesson begins with its SYN, not with ARP
+            host.learn(ADDRESS[_OTHER[name]], MAC[_OTHER[name]])
         for name, settings in plan.sysctl.items():
             for key, value in settings.items():
                 self.hosts[name].call(0, "sysctl", key, value)

@@ -225,15 +225,13 @@ class Socket:
         return getter(self)
 
     def take_error(self) -> int:
-        """SO_ERROR; it also tells the outcome of connect()."""
+        """SO_ERROR: the pending error, once; 0 when there is none."""
         conn = self.conn
         if conn is None:
             return 0
         error, conn.error = conn.error, 0
         if error:
             conn.done = True
-        elif conn.state is not State.SYN_SENT:
-            self.connecting = False
         return error
 
     def _apply_options(self) -> None:

@@ -133,6 +133,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
     why = delack.check(tcb)
     if why:
         output.send_ack(tcb, why, delack.REF)
+    if tcb.dead and tcb.state is State.FIN_WAIT_2:
+        timewait.orphan_fin_wait_2(tcb)
 
 
 def _take_timestamp(tcb: Tcb, seg: Segment) -> None:
@@ -269,8 +271,6 @@ def _our_fin_acked(tcb: Tcb) -> bool:
     if tcb.state is State.FIN_WAIT_1:
         machine.enter(tcb, Cause.ACK_OF_FIN, "our FIN is acknowledged", REF)
         machine.wake(tcb)
-        if tcb.dead:
-            timewait.orphan_fin_wait_2(tcb)
     elif tcb.state is State.CLOSING:
         timewait.start(tcb, Cause.ACK_OF_FIN, "our FIN is acknowledged; theirs came before")
         return False

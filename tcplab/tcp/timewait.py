@@ -213,8 +213,7 @@ def start(tcb: Tcb, cause: Cause, why: str) -> None:
 
 def orphan_fin_wait_2(tcb: Tcb) -> None:
     """Nobody reads any more: wait for the peer's FIN in a bucket, tcp_fin_timeout seconds at most (tcp(7))."""
-    if tcb.state is State.FIN_WAIT_2:
-        _hand_over(tcb, State.FIN_WAIT_2, tcb.host.sysctl.tcp_fin_timeout * SEC)
+    _hand_over(tcb, State.FIN_WAIT_2, tcb.host.sysctl.tcp_fin_timeout * SEC)
 
 
 def _hand_over(tcb: Tcb, state: State, length: Nanos) -> None:

@@ -39,6 +39,15 @@ def test_the_ack_of_a_fin_rides_on_the_peers_fin() -> None:
     assert pair.flow()[3:] == ["a FA", "b FA", "a A"]
 
 
+def test_fin_and_ack_in_one_segment_leave_one_timer() -> None:
+    pair = Pair()
+    client, server = pair.open()
+    pair.b.wait(server, False, lambda: pair.b.call(pair.b.now, "close", server))
+    pair.call("a", "close", client)
+    pair.run(100 * SEC)
+    assert pair.states("a")[2:] == ["FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT", "CLOSED"]
+
+
 def test_simultaneous_close() -> None:
     pair = Pair(delay=20 * MS)
     client, server = pair.open()
