@@ -11,7 +11,7 @@ class TimerView(msgspec.Struct, frozen=True):
     """One armed timer. `rung` of `rungs` is its place on a ladder of retries (0 of 0: no ladder)."""
 
     name: str
-    """`rto`, `delack`, `persist`, `keepalive`, `timewait`, `finwait2`, `synack`, `linger`, `arp`."""
+    """`rto`, `delack`, `persist`, `keepalive`, `timewait`, `finwait2`, `synack`."""
     armed: Nanos
     expires: Nanos
     rung: int = 0

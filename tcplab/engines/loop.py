@@ -44,6 +44,7 @@ class Handle:
         self.text = text
 
     def cancel(self) -> None:
+        """Take the action back."""
         self.action = None
 
 

@@ -260,6 +260,8 @@ def _number(value: int | tuple[int, ...]) -> int:
 def _set_linger(sock: Socket, value: int | tuple[int, ...]) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
         raise OSError(errno.EINVAL, "SO_LINGER takes two numbers: on (0 or 1) and seconds")
+    if value[0] and value[1]:
+        raise OSError(errno.EOPNOTSUPP, "SO_LINGER here takes 0 seconds only (abort): close() never waits")
     sock.linger = (value[0], value[1])
 
 

@@ -26,7 +26,7 @@ REF = "RFC 9293 3.10.7.2"
 class Listener:
     """A listening port: its two queues and their counts. `on_ready` tells the socket that accept() can work."""
 
-    __slots__ = ("accept_queue", "backlog", "cookie_at", "cookies_sent", "fd", "host", "max_ack_backlog", "on_ready",
+    __slots__ = ("accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "fd", "host", "max_ack_backlog", "on_ready",
                  "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped", "syn_queue", "young")  # fmt: skip
 
     def __init__(self, host: Env, port: int, backlog: int, fd: int, on_ready: Callable[[], None]) -> None:
@@ -39,6 +39,7 @@ class Listener:
         self.young = 0
         """Requests whose SYN,ACK was not repeated yet."""
         self.syn_dropped = self.overflows = self.cookies_sent = 0
+        self.closed = False
         self.cookie_at: Nanos = -(1 << 62)
         self.rcvbuf = self.sndbuf = 0
         self.set_backlog(backlog)
@@ -86,7 +87,8 @@ class Listener:
         return conn
 
     def close(self) -> list[Connection]:
-        """The listener ends: the connections that nobody accepted. Requests die with their timers, silently."""
+        """The listener ends: the connections that nobody accepted. Requests die at their next timer, silently."""
+        self.closed = True
         waiting = list(self.accept_queue)
         self.accept_queue.clear()
         return waiting

@@ -96,6 +96,9 @@ class Request:
     def on_timer(self) -> None:
         """The third step did not come: repeat the SYN,ACK, or forget the peer silently."""
         self.host.counters["TcpExtTCPTimeouts"] += 1
+        if self.listener.closed:
+            self.end(Cause.ABORT, "the listener is gone: the entry goes, silently", "Linux reqsk_timer_handler")
+            return
         most = self.retries()
         if self.num_timeout >= most:
             self.end(
@@ -183,6 +186,10 @@ class Request:
     def third_ack(self, seg: Segment) -> None:
         """From the SYN queue to the accept queue, if there is room (tcp_v4_syn_recv_sock)."""
         listener, host = self.listener, self.host
+        if listener.closed:
+            host.reply_rst(seg, self.raddr, "the third ACK came, but the listener is gone", "RFC 9293 3.10.7.1")
+            self.end(Cause.ABORT, "the listener is gone: RST", "Linux tcp_v4_rcv")
+            return
         peer = peer_text(self.raddr, self.rport)
         if listener.accept_queue_full:
             host.counters["TcpExtListenOverflows"] += 1
@@ -220,6 +227,7 @@ class Request:
 
 
 def peer_text(addr: int, port: int) -> str:
+    """`10.77.0.1:40001`"""
     return f"{ip_text(addr)}:{port}"
 
 

@@ -25,8 +25,8 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE, LINGER = range(5)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "linger")
+RTO, DELACK, PERSIST, KEEPALIVE = range(4)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive")
 
 
 class SentSeg:

@@ -7,7 +7,7 @@ import errno
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, machine, output, recovery, timers
-from tcplab.tcp.tcb import DELACK, KEEPALIVE, LINGER, PERSIST, RTO, TIMER_NAMES, Tcb
+from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
 RTO_REF = "RFC 6298 5.4-5.6"
@@ -166,9 +166,4 @@ def _delack(tcb: Tcb) -> None:
         output.send_ack(tcb, why, delack.REF)
 
 
-def _linger(tcb: Tcb) -> None:
-    """SO_LINGER's time is over: close() returns, the connection goes on as an orphan (socket(7))."""
-    machine.wake(tcb)
-
-
-_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, LINGER: _linger}
+_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive}

@@ -187,6 +187,23 @@ def test_listener_close_resets_what_nobody_accepted() -> None:
     assert pair.errno("a", "recv", client, 1) == errno.ECONNRESET
 
 
+def test_a_half_open_entry_outlives_its_listener_but_not_its_timer() -> None:
+    for late in (False, True):
+        pair = Pair(delay=50 * MS)
+        listener = pair.listen()
+        pair.connect()
+        pair.run(60 * MS)
+        pair.call("b", "close", listener)
+        if late:
+            pair.lose = lambda host, seg: host == "a"
+            pair.run(2 * SEC)
+            assert pair.times("b", "SA") == [0.05]
+        else:
+            pair.run(200 * MS)
+            assert pair.sent[-1].flags == "R"
+        assert pair.b.flows == {}
+
+
 def forged(pair: Pair, flags: int, offset: int, ack: int | None = None, payload: bytes = b"") -> None:
     """A segment as if from a, `offset` from what b expects."""
     conn = pair.conn("b")
