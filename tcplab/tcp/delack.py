@@ -128,7 +128,7 @@ def delay(tcb: Tcb) -> str:
             return "delayed ACK: it would leave in a moment anyway"
         due = min(due, held)
     if due != held:
-        timers.arm(tcb, DELACK, due, f"delayed ACK: wait {duration(due - now)} for data to ride on", REF)
+        timers.arm(tcb, DELACK, due, "an ACK is owed and may wait for data to ride on", REF)
     return ""
 
 

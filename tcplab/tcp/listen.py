@@ -26,8 +26,8 @@ REF = "RFC 9293 3.10.7.2"
 class Listener:
     """A listening port: its two queues and their counts. `on_ready` tells the socket that accept() can work."""
 
-    __slots__ = ("accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "fd", "host", "max_ack_backlog", "on_ready",
-                 "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped", "syn_queue", "young")  # fmt: skip
+    __slots__ = ("accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "fd", "host", "max_ack_backlog",
+                 "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped", "syn_queue", "young")  # fmt: skip
 
     def __init__(self, host: Env, port: int, backlog: int, fd: int, on_ready: Callable[[], None]) -> None:
         self.host = host

@@ -56,7 +56,7 @@ def _retransmit(tcb: Tcb) -> None:
         tcb.backoff += 1
         tcb.rto = min(tcb.rto << 1, host.sysctl.tcp_rto_max_ms * MS)
     wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
-    why = f"RTO {'stays' if linear else 'doubles to'} {duration(tcb.rto)}"
+    why = "the RTO stays as it is" if linear else "the RTO doubles"
     timers.arm(tcb, RTO, host.now + wait, why, "ip-sysctl tcp_syn_linear_timeouts" if linear else "RFC 6298 5.5")
 
 

@@ -13,13 +13,14 @@ RTO_MIN = 200 * MS
 
 
 def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
-    """Set timer `which` to expire at `when`; it runs once."""
+    """Set timer `which` to expire at `when`, once. `why` without the span, which the event adds."""
     host = tcb.host
     tcb.expires[which] = when
     tcb.armed[which] = host.now
     tcb.deadline = min(tcb.expires)
     host.schedule(tcb)
     if host.tracing:
+        why = f"{why}: {duration(when - host.now)}"
         host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "armed", when, rung(tcb, which), why, ref))
 
 
@@ -57,13 +58,7 @@ def arm_rto(tcb: Tcb) -> None:
         stop(tcb, RTO)
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto)
-    arm(
-        tcb,
-        RTO,
-        tcb.host.now + wait,
-        f"RTO {duration(tcb.rto)}: {len(tcb.rtx)} segments unacknowledged",
-        "RFC 6298 5.1",
-    )
+    arm(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
 
 
 def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
@@ -94,7 +89,7 @@ def keepalive_settings(tcb: Tcb) -> tuple[Nanos, Nanos, int]:
 def arm_keepalive(tcb: Tcb, wait: Nanos | None = None) -> None:
     """Start the idle clock of SO_KEEPALIVE."""
     idle = keepalive_settings(tcb)[0] if wait is None else wait
-    arm(tcb, KEEPALIVE, tcb.host.now + idle, f"keepalive: look again in {duration(idle)}", KEEPALIVE_REF)
+    arm(tcb, KEEPALIVE, tcb.host.now + idle, "the connection may fall silent", KEEPALIVE_REF)
 
 
 def orphan_retries(tcb: Tcb) -> int:

@@ -9,7 +9,6 @@ from tcplab.tcp import delack, machine, negotiate, output, seq, timers, timewait
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.negotiate import ADVMSS
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
-from tcplab.units import duration
 
 _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT)
 
@@ -36,7 +35,7 @@ def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait |
     machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
     conn.rtx.append(SentSeg(conn.iss, conn.snd_nxt, host.now, syn=True))
     output.send_syn(conn, "connect(): synchronize", "RFC 9293 3.5", with_ts_recent=old is not None)
-    timers.arm(conn, RTO, host.now + conn.rto, f"SYN: wait {duration(conn.rto)} for SYN,ACK", "RFC 6298 2.1")
+    timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
 
 
 def send(tcb: Tcb, data: bytes) -> int:
