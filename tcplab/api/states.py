@@ -83,3 +83,13 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
     **{(state, _C.TIMEOUT): _S.CLOSED for state in (_S.SYN_SENT, _S.SYN_RECV, *_SYNCHRONIZED)},
     **{(state, _C.ERROR): _S.CLOSED for state in (_S.SYN_SENT, _S.SYN_RECV, *_SYNCHRONIZED)},
 }
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; what ends a connection from many states alike is left to the words."""
+    everywhere = (Cause.RST, Cause.ABORT, Cause.TIMEOUT, Cause.ERROR)
+    lines = ["stateDiagram-v2", "    direction TB", "    [*] --> CLOSED"]
+    for (old, cause), new in TRANSITIONS.items():
+        if cause not in everywhere or old is State.TIME_WAIT:
+            lines.append(f"    {old.value} --> {new.value}: {cause.value}")
+    return "\n".join(lines) + "\n"
