@@ -9,7 +9,6 @@ See namespaces(7), user_namespaces(7), veth(4), packet(7).
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -21,21 +20,18 @@ from typing import Any, Final
 
 from tcplab.engines.addresses import KERNEL_ADDRESS, KERNEL_MAC, PREFIX
 from tcplab.engines.errors import CANNOT, PERMISSION, EngineError
+from tcplab.engines.libc import CLONE_NEWNET, CLONE_NEWUSER, check, libc
 from tcplab.engines.offload import offloads_off
 
 NAMES: Final = ("a", "wire", "b")
 ENDS: Final = {"a": ("a", "eth0"), "wire:a": ("wire", "a"), "wire:b": ("wire", "b"), "b": ("b", "eth0")}
 """Port of the fabric -> namespace and device."""
 
-_CLONE_NEWUSER: Final = 0x10000000
-_CLONE_NEWNET: Final = 0x40000000
 _ETH_P_ALL: Final = 0x0003
 _SOL_PACKET: Final = 263
 _PACKET_IGNORE_OUTGOING: Final = 23
 _SO_RCVBUFFORCE: Final = 33
 _RECEIVE_BUFFER: Final = 32 << 20
-
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Namespaces:
@@ -106,7 +102,7 @@ class Namespaces:
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
         """This thread is in that network namespace meanwhile."""
-        _setns(self.net[name], _CLONE_NEWNET)
+        _setns(self.net[name], CLONE_NEWNET)
         try:
             yield
         finally:
@@ -121,7 +117,7 @@ class Namespaces:
 
     def _new_net(self) -> int:
         """A network namespace of our own without IPv6, whose neighbour discovery would talk on the wire unasked."""
-        _call(_libc.unshare(_CLONE_NEWNET))
+        check(libc.unshare(CLONE_NEWNET))
         fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         assert not os.path.samestat(os.fstat(fd), os.fstat(self._home)), "still in the host's own namespace"
         for scope in ("all", "default"):
@@ -140,7 +136,7 @@ class Namespaces:
         namespaces. Unix sockets with a path, all that an engine needs of the world, work from there.
         """
         if self.net and self.user is None:
-            _setns(self._home, _CLONE_NEWNET)
+            _setns(self._home, CLONE_NEWNET)
 
 
 def _await_up(route: Any, device: str) -> None:
@@ -162,10 +158,14 @@ def _host_end(host: str, fd: int) -> dict[str, object]:
 
 
 def _new_user() -> int:
-    """A user namespace in which we are root, and nothing else is mapped (user_namespaces(7))."""
+    """A user namespace in which we have all capabilities and keep our name; nobody else is mapped (user_namespaces(7)).
+
+    We are not called root in it: programs that find themselves root give it up in ways that fail here (tcpdump wants
+    setgroups(2), which an unprivileged user namespace forbids).
+    """
     uid, gid = os.geteuid(), os.getegid()
-    _call(_libc.unshare(_CLONE_NEWUSER))
-    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+    check(libc.unshare(CLONE_NEWUSER))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         Path(f"/proc/self/{name}").write_text(text)
     return os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -187,14 +187,7 @@ def _packet_socket(device: str) -> socket.socket:
 
 
 def _setns(fd: int, kind: int) -> None:
-    _call(_libc.setns(fd, kind))
-
-
-def _call(result: int) -> None:
-    """Raise OSError if the C function failed."""
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    check(libc.setns(fd, kind))
 
 
 def _code(error: OSError) -> int:
