@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tcplab.api.events import Arrived, Sent
 from tcplab.api.plan import Plan
-from tcplab.engines import netns
 from tcplab.engines.addresses import KERNEL_MAC
+from tcplab.engines.enter import enter
 from tcplab.engines.http import body, http_server
 from tcplab.engines.world import World
 from tcplab.link.match import Match
@@ -51,12 +52,8 @@ def start(lab, host, *command):
     """A program in a host's namespace, as `tcplab exec` would start it."""
     fds = lab.namespace_fds(host)
 
-    def enter():
-        for fd in fds:
-            netns._call(netns._libc.setns(fd, 0))
-
     return subprocess.Popen(
-        command, preexec_fn=enter, pass_fds=fds, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, preexec_fn=partial(enter, fds), pass_fds=fds, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )  # fmt: skip
 
 
