@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from typing import Final
+from functools import partial
 
 from tcplab.api.events import AnyEvent, Lost, Sent
 from tcplab.api.stack import Outgoing
@@ -13,7 +13,6 @@ from tcplab.wire import ipv4
 from tcplab.wire.pcapng import Writer
 from tcplab.wire.text import Described, describe
 
-_MASK: Final = 0xFFFFFFFF
 Direction = tuple[int, int, int, int]
 """Source address and port, destination address and port."""
 
@@ -40,13 +39,10 @@ class Tracer:
     def sent(self, now: Nanos, number: int, src: str, dst: str, out: Outgoing) -> Described:
         """Frame `number` was put on the wire: read its headers, and append a Sent event. Returns what was read."""
         frame = out.frame
-        segment = describe(frame)
+        segment = describe(frame, partial(self._bases, src))
         if segment.proto != "tcp":
             self.emit(Sent(now, number, src, dst, frame, segment.proto, segment.text, out.why, out.ref, out.rtx))
             return segment
-        seq_base, ack_base = self._bases(src, segment)
-        relative = describe(frame, seq_base, ack_base)
-        conn = f"{ipv4.text(segment.saddr)}:{segment.sport}>{ipv4.text(segment.daddr)}:{segment.dport}"
         self.emit(
             Sent(
                 now,
@@ -55,34 +51,35 @@ class Tracer:
                 dst,
                 frame,
                 segment.proto,
-                relative.text,
+                segment.text,
                 out.why,
                 out.ref,
                 out.rtx,
-                conn=conn,
+                conn=f"{ipv4.text(segment.saddr)}:{segment.sport}>{ipv4.text(segment.daddr)}:{segment.dport}",
                 flags=segment.flags,
                 seq=segment.seq,
                 ack=segment.ack,
-                rseq=(segment.seq - seq_base) & _MASK,
-                rack=(segment.ack - ack_base) & _MASK if "A" in segment.flags else 0,
+                rseq=segment.rseq,
+                rack=segment.rack,
                 win=segment.win,
                 len=segment.len,
-                opts=relative.opts,
+                opts=segment.opts,
             )
         )
         return segment
 
-    def _bases(self, src: str, segment: Described) -> tuple[int, int]:
+    def _bases(
+        self, src: str, saddr: int, sport: int, daddr: int, dport: int, flags: str, number: int
+    ) -> tuple[int, int]:
         """The initial sequence numbers of this direction and of the other; 0 where no SYN was seen.
 
         A SYN of the third party gives a base only to a direction that has none: a forged one does not renumber the
         connection that it attacks.
         """
-        there = (segment.saddr, segment.sport, segment.daddr, segment.dport)
-        back = (segment.daddr, segment.dport, segment.saddr, segment.sport)
-        if "S" in segment.flags and (src != "x" or there not in self._isn):
-            self._isn[there] = segment.seq
-        return self._isn.get(there, 0), self._isn.get(back, 0)
+        there = (saddr, sport, daddr, dport)
+        if "S" in flags and (src != "x" or there not in self._isn):
+            self._isn[there] = number
+        return self._isn.get(there, 0), self._isn.get((daddr, dport, saddr, sport), 0)
 
 
 def capture(events: Iterable[AnyEvent]) -> bytes:

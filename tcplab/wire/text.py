@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 from tcplab.wire import arp, ethernet, icmp, ipv4, tcp, tcp_options
 from tcplab.wire.errors import WireError
@@ -28,17 +29,24 @@ class Described(NamedTuple):
     win: int = 0
     len: int = 0
     opts: str = ""
+    rseq: int = 0
+    """Relative to the flow's ISNs; the raw numbers without `bases`."""
+    rack: int = 0
 
 
-def describe(frame: bytes, seq_base: int = 0, ack_base: int = 0) -> Described:
-    """Read a frame as far as it can be read; numbers in the text are relative to the bases (the ISNs)."""
+Bases: TypeAlias = Callable[[int, int, int, int, str, int], tuple[int, int]]
+"""Given source and destination (address, port each), flags and sequence number: the ISNs of this way and the other."""
+
+
+def describe(frame: bytes, bases: Bases | None = None) -> Described:
+    """Read a frame as far as it can be read; numbers in the text are relative to what `bases` says, or raw."""
     try:
-        return _ethernet(frame, seq_base, ack_base)
+        return _ethernet(frame, bases)
     except WireError as wrong:
         return Described("other", f"{wrong} ({len(frame)} octets)")
 
 
-def _ethernet(frame: bytes, seq_base: int, ack_base: int) -> Described:
+def _ethernet(frame: bytes, bases: Bases | None) -> Described:
     dst, src, ethertype = ethernet.parse(frame)
     if ethertype == ethernet.ETH_ARP:
         return _arp(arp.parse(frame, ethernet.HEADER))
@@ -47,7 +55,7 @@ def _ethernet(frame: bytes, seq_base: int, ack_base: int) -> Described:
         return Described("other", f"{where}: ethertype {ethertype:#06x}, length {len(frame)}")
     packet = ipv4.parse(frame, ethernet.HEADER)
     if packet.proto == ipv4.PROTO_TCP and not packet.offset:
-        return _tcp(frame, packet, seq_base, ack_base)
+        return _tcp(frame, packet, bases)
     where = f"{ipv4.text(packet.src)} > {ipv4.text(packet.dst)}"
     if packet.proto == ipv4.PROTO_ICMP and not packet.offset:
         message = icmp.parse(frame, packet.start, packet.end)
@@ -66,8 +74,12 @@ def _arp(packet: arp.Arp) -> Described:
     return Described("arp", text, packet.spa, packet.tpa)
 
 
-def _tcp(frame: bytes, packet: ipv4.Ipv4, seq_base: int, ack_base: int) -> Described:
+def _tcp(frame: bytes, packet: ipv4.Ipv4, bases: Bases | None) -> Described:
     seg = tcp.parse(frame, packet.start, packet.end, packet.src, packet.dst, verify=False)
+    flags = tcp.flag_names(seg.flags)
+    seq_base, ack_base = 0, 0
+    if bases is not None:
+        seq_base, ack_base = bases(packet.src, seg.sport, packet.dst, seg.dport, flags, seg.seq)
     size = len(seg.payload)
     seq = (seg.seq - seq_base) & MASK
     parts = [f"Flags [{''.join(letter for bit, letter in _DUMP_LETTERS if seg.flags & bit) or 'none'}]"]
@@ -81,10 +93,11 @@ def _tcp(frame: bytes, packet: ipv4.Ipv4, seq_base: int, ack_base: int) -> Descr
         parts.append(f"options [{opts}]")
     parts.append(f"length {size}")
     text = f"{ipv4.text(packet.src)}.{seg.sport} > {ipv4.text(packet.dst)}.{seg.dport}: {', '.join(parts)}"
-    flags = tcp.flag_names(seg.flags)
+    rack = (seg.ack - ack_base) & MASK if seg.flags & tcp.ACK else 0
     return Described(
-        "tcp", text, packet.src, packet.dst, seg.sport, seg.dport, flags, seg.seq, seg.ack, seg.window, size, opts
-    )
+        "tcp", text, packet.src, packet.dst, seg.sport, seg.dport, flags, seg.seq, seg.ack, seg.window, size, opts,
+        seq, rack,
+    )  # fmt: skip
 
 
 class Field(NamedTuple):
