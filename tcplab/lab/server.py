@@ -116,7 +116,7 @@ class Server:
         self._world = lab.world
         self._watched: set[int] = set()
         if door is not None:
-            self._selector.register(door, selectors.EVENT_READ, door)
+            self._selector.register(door, selectors.EVENT_READ)
         if screen is not None:
             self._add(screen, screen=True)
 
@@ -145,7 +145,7 @@ class Server:
         """Wait for something, and do what is due."""
         waiting = any(client.look() for client in self._clients)
         for key, ready in self._selector.select(0 if waiting else self._lab.timeout()):
-            if key.data is self._door:
+            if key.fileobj is self._door:
                 self._welcome()
             elif isinstance(key.data, Client):
                 if ready & selectors.EVENT_WRITE:
