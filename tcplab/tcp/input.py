@@ -127,7 +127,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         return
     if seg.payload or seg.flags & FIN:
         _data(tcb, seg)
-        if tcb.state is State.CLOSED or tcb.state is State.TIME_WAIT:
+        if tcb.over:
             return
     output.push(tcb, "the ACK made room")
     why = delack.check(tcb)

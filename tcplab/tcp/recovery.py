@@ -51,7 +51,8 @@ def _emulate_sack(tcb: Tcb, newly_acked: int, duplicate: bool) -> None:
     if duplicate:
         tcb.sacked_out = min(tcb.sacked_out + 1, max(len(tcb.rtx) - 1, 0))
     elif newly_acked:
-        tcb.sacked_out = max(tcb.sacked_out - (newly_acked - 1), 0) if tcb.ca_state != OPEN else 0
+        left = max(tcb.sacked_out - (newly_acked - 1), 0) if tcb.ca_state != OPEN else 0
+        tcb.sacked_out = min(left, len(tcb.rtx) - tcb.lost_out)
 
 
 def _mark_lost(tcb: Tcb, advanced: bool) -> int:

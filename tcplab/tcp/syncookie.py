@@ -34,7 +34,7 @@ _HASHED = struct.Struct("!IIHHI")
 
 def _hash(listener: Listener, raddr: int, rport: int, count: int, which: bytes) -> int:
     host = listener.host
-    data = _HASHED.pack(host.addr, raddr, listener.port, rport, count)
+    data = _HASHED.pack(host.addr, raddr, listener.port, rport, count & seq.MASK)
     return int.from_bytes(blake2s(data, digest_size=4, key=host.isn.cookie_key, person=which).digest(), "big")
 
 

@@ -210,6 +210,11 @@ class Tcb:
         """Segments believed to be on the way (Linux tcp_packets_in_flight)."""
         return len(self.rtx) - self.sacked_out - self.lost_out + self.retrans_out
 
+    @property
+    def over(self) -> bool:
+        """Nothing more is sent or received: closed, or a TIME_WAIT bucket took over."""
+        return self.state is State.CLOSED or self.state is State.TIME_WAIT
+
     def on_timer(self) -> None:
         """The earliest deadline has come; `tcplab.tcp.connection.Connection` says what then."""
         raise NotImplementedError

@@ -58,7 +58,7 @@ def receive(tcb: Tcb, most: int) -> bytes:
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
         del tcb.rcvq[:most]
-        why = delack.after_read(tcb, len(data)) if tcb.state is not State.CLOSED else ""
+        why = delack.after_read(tcb, len(data)) if not tcb.over else ""
         if why:
             output.send_ack(tcb, why, delack.REF)
         return data
@@ -91,7 +91,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> None:
     """close(2): the socket goes, the connection ends in its own time. Linux tcp_close, socket(7) SO_LINGER."""
     counters = tcb.host.counters
     tcb.dead = True
-    if tcb.state is State.CLOSED:
+    if tcb.over:
         return
     if tcb.state is State.SYN_SENT:
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
@@ -110,10 +110,11 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> None:
 
 def abort(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """ABORT (3.10.5): RST, and everything is forgotten."""
-    if tcb.state not in (State.SYN_SENT, State.CLOSED):
+    if tcb.over:
+        return
+    if tcb.state is not State.SYN_SENT:
         output.reset(tcb, why, ref)
-    if tcb.state is not State.CLOSED:
-        machine.destroy(tcb, Cause.ABORT, why, ref)
+    machine.destroy(tcb, Cause.ABORT, why, ref)
 
 
 def shut_reading(tcb: Tcb) -> None:
