@@ -8,6 +8,7 @@ any capability. See capabilities(7), credentials(7), prctl(2).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pwd
 import sys
@@ -49,13 +50,17 @@ def acting_as(uid: int) -> Iterator[None]:
 def give_up_root() -> None:
     """Never have root's powers again, nor any program that this process starts. Before any thread is started.
 
-    Not root: nothing to do. OSError if it cannot be done; then nothing more should be.
+    Not root: nothing to do. OSError if it cannot be done, or if the person then could not read this very program;
+    nothing more should be done then.
     """
     if os.geteuid() != 0:
         return
     uid = person()
     if uid != 0:
         _become(uid)
+        for file in (__file__, os.__file__):
+            if not os.access(file, os.R_OK):
+                raise PermissionError(errno.EACCES, f"user {uid} may not read it", file)
     if sys.platform == "linux":
         _drop_capabilities()
 

@@ -22,8 +22,6 @@ from tcplab.lab.session import Remote
 
 _LISTENING: Final = "00010000"  # __SO_ACCEPTCON in the Flags column of /proc/net/unix
 _NAME: Final = re.compile(r"@tcplab-(\d+)-(\d+)")
-_OVERFLOW: Final = 65534
-"""How a user who is not mapped appears in a user namespace."""
 
 
 class NoLab(Exception):
@@ -105,23 +103,17 @@ def peer_of(sock: socket.socket) -> tuple[int, int]:
 class Guests:
     """Who may join this lab: the person whose it is, and root. Made before the lab's namespaces are.
 
-    Once the engine is in a user namespace, its own user appears under another number, the one that it has there
-    itself; everybody else, root included, appears as nobody.
+    In a user namespace of its own the engine and its person keep their number, and everybody else, root included,
+    appears as nobody; so does the engine itself if its number was not mapped, and then nobody is let in.
     """
 
     def __init__(self) -> None:
-        self._root = os.geteuid() == 0
-        self._person = privileges.person()
-        self._before = os.geteuid()
+        self._uid = os.geteuid()
+        self._welcome = {0, self._uid, privileges.person()}
 
     def welcome(self, uid: int) -> bool:
         """May a process of this user, as SO_PEERCRED tells it, join?"""
-        if self._root:
-            return uid in (0, self._person)
-        now = os.geteuid()
-        if now == _OVERFLOW != self._before:
-            return False
-        return uid == now or (uid == 0 and now == self._before)
+        return os.geteuid() == self._uid and uid in self._welcome
 
 
 def _started(pid: int) -> int | None:
