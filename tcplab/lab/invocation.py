@@ -49,7 +49,7 @@ def as_root_line(arguments: Sequence[str]) -> str:
 
 def _for_root() -> dict[str, str]:
     """Where another user finds the package: sudo forgets PYTHONPATH, and root does not look into a person's home."""
-    if "PYTHONPATH" in os.environ or _ROOT not in sys.path[1:] or _ROOT == site.getusersitepackages():
+    if "PYTHONPATH" in os.environ or _ROOT not in sys.path[1:] or site.getusersitepackages() == _ROOT:
         return {"PYTHONPATH": _with_root()}
     return {}
 
