@@ -33,6 +33,9 @@ _PACKET_IGNORE_OUTGOING: Final = 23
 _SO_RCVBUFFORCE: Final = 33
 _RECEIVE_BUFFER: Final = 32 << 20
 
+_in_own_user_namespace = False
+"""For good: the next lab of this process is made in the same one."""
+
 
 class Namespaces:
     """The namespaces of one lab, set up in steps: `unshare`, `join`, `open_sockets`; `close` gives all back.
@@ -52,8 +55,10 @@ class Namespaces:
             try:
                 self.net["a"] = self._new_net()
             except PermissionError:
-                self.user = _new_user()
+                _new_user()
                 self.net["a"] = self._new_net()
+            if _in_own_user_namespace:
+                self.user = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             for name in NAMES[1:]:
                 self.net[name] = self._new_net()
         except OSError as error:
@@ -157,17 +162,18 @@ def _host_end(host: str, fd: int) -> dict[str, object]:
     return {"ifname": "eth0", "net_ns_fd": fd, "address": KERNEL_MAC[host].hex(":")}
 
 
-def _new_user() -> int:
+def _new_user() -> None:
     """A user namespace in which we have all capabilities and keep our name; nobody else is mapped (user_namespaces(7)).
 
     We are not called root in it: programs that find themselves root give it up in ways that fail here (tcpdump wants
     setgroups(2), which an unprivileged user namespace forbids).
     """
+    global _in_own_user_namespace
     uid, gid = os.geteuid(), os.getegid()
     check(libc.unshare(CLONE_NEWUSER))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         Path(f"/proc/self/{name}").write_text(text)
-    return os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    _in_own_user_namespace = True
 
 
 def _packet_socket(device: str) -> socket.socket:
