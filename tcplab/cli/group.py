@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from tcplab import __version__
-from tcplab.cli import exits
+from tcplab.cli import exits, options
 
 COMMANDS: Final = {
     "start": "Open a lab on the screen.",
@@ -58,7 +58,7 @@ def tcplab(context: click.Context) -> int:
     """Without a command: the home screen on a terminal, else the help."""
     if context.invoked_subcommand is not None:
         return exits.PASSED
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not options.on_terminal():
         click.echo(context.get_help())
         return exits.PASSED
     from tcplab.cli.start import home

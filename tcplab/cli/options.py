@@ -1,7 +1,8 @@
-"""Options that several commands share."""
+"""Options and questions that several commands share."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 import click
@@ -35,3 +36,8 @@ seed: Final = click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Th
 pid: Final = click.option(
     "--lab", "pid", type=click.IntRange(1), metavar="PID", help="Of several labs, this process's."
 )
+
+
+def on_terminal() -> bool:
+    """Is a person there who sees a screen and can type?"""
+    return sys.stdin.isatty() and sys.stdout.isatty()

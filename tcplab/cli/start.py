@@ -19,7 +19,7 @@ from tcplab.cli import exits, options
 @click.option("--rate", type=options.Rate(), help="Lab time per wall time at the start. Default: 1.")
 def command(lab: str | None, engine: str | None, seed: int | None, rate: tuple[int, int] | None) -> int:
     """Open a lab on the screen: one of `tcplab labs`, a file, or free play without one."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not options.on_terminal():
         name = lab or "LAB"
         raise exits.Refused(f"the screen needs a terminal; without one: tcplab run {name}", exits.USAGE)
     from tcplab.lab.session import SessionEnded, spawn_engine
@@ -34,6 +34,7 @@ def command(lab: str | None, engine: str | None, seed: int | None, rate: tuple[i
             notice = session.ready().text
         except SessionEnded as ended:
             if engine == "veth" and ended.code in (exits.CANNOT, exits.PERMISSION):
+                session.close()
                 _again_as_root(ended.why)
             raise
         return app.run(session, notice)
