@@ -41,9 +41,9 @@ class Writer:
         return self._interfaces - 1
 
     def packet(self, interface: int, t: Nanos, frame: bytes, comment: str = "") -> None:
-        """One frame at lab time `t`, with a comment of at most 65,535 octets."""
+        """One frame at lab time `t`; a comment is cut to the 65,535 octets of UTF-8 that an option holds."""
         head = _PACKET_BODY.pack(interface, t >> 32, t & 0xFFFFFFFF, len(frame), len(frame))
-        options = _option(_OPT_COMMENT, comment.encode()[:65535]) + _option(_OPT_END, b"") if comment else b""
+        options = _option(_OPT_COMMENT, _cut(comment)) + _option(_OPT_END, b"") if comment else b""
         self._block(_ENHANCED, head + _padded(frame) + options)
 
     def _block(self, kind: int, body: bytes) -> None:
@@ -53,6 +53,11 @@ class Writer:
 
 def _option(code: int, value: bytes) -> bytes:
     return _OPTION.pack(code, len(value)) + _padded(value)
+
+
+def _cut(text: str) -> bytes:
+    octets = text.encode()
+    return octets if len(octets) <= 0xFFFF else octets[:0xFFFF].decode(errors="ignore").encode()
 
 
 def _padded(data: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from tcplab.wire import arp, ethernet, icmp, ipv4, tcp, tcp_options
+from tcplab.wire.checksum import residue
 from tcplab.wire.errors import WireError
 
 MASK: Final = 0xFFFFFFFF
@@ -153,6 +154,19 @@ def _ip_fields(frame: bytes, found: list[Field]) -> None:
     ]
     if packet.proto == ipv4.PROTO_TCP and not packet.offset:
         _tcp_fields(frame, packet, found)
+    elif packet.proto == ipv4.PROTO_ICMP and not packet.offset:
+        _icmp_fields(frame, packet, found)
+
+
+def _icmp_fields(frame: bytes, packet: ipv4.Ipv4, found: list[Field]) -> None:
+    message = icmp.parse(frame, packet.start, packet.end, verify=False)
+    found += [
+        Field("ICMP", "type", f"{message.type} {_ICMP_NAMES.get(message.type, '')}".rstrip()),
+        Field("ICMP", "code", str(message.code)),
+        Field("ICMP", "checksum", "WRONG" if residue(frame[packet.start : packet.end]) else "right"),
+        Field("ICMP", "rest of the header", f"{message.rest:#010x}"),
+        Field("ICMP", "payload", f"{len(message.payload)} octets"),
+    ]
 
 
 def _tcp_fields(frame: bytes, packet: ipv4.Ipv4, found: list[Field]) -> None:
