@@ -1,0 +1,347 @@
+"""The fold: events become ladder rows and log entries. Pure, bounded, without Textual.
+
+A row is a segment with what was noticed about it at both ends; or a ruler (something that somebody did), a fold (too
+many segments in too short a time) or a remark (a host changed by itself: a timer, a call). Events that belong to a
+segment find its row: what an arrival caused by the frame's number, what led to a sending by connection and instant.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tcplab.api import events as ev
+from tcplab.tui.draw import names
+from tcplab.units import MS, Nanos, duration
+
+MOST_ROWS: Final = 4000
+MOST_ENTRIES: Final = 1000
+WINDOW: Final = 100 * MS
+CROWD: Final = 60
+"""Segments in one WINDOW that are still drawn one by one."""
+_SILENT: Final = ("", "EAGAIN", "EINPROGRESS", "EALREADY")
+
+
+@dataclass(slots=True)
+class Note:
+    """A word or two beside the arrow. `why` and `ref` are for the detail; `role` is its colour."""
+
+    text: str
+    role: str = ""
+    why: str = ""
+    ref: str = ""
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the ladder. `kind`: segment, ruler, fold, remark."""
+
+    kind: str
+    t: Nanos
+    serial: int
+    """Counts rows for ever; a cursor keeps its row by it while old rows go."""
+    sent: ev.Sent | None = None
+    fate: str = "under way"
+    """`under way`, `arrived`, `lost`, `dropped` (by the host), `gone` (to an address that nobody has)."""
+    arrived: Nanos = 0
+    fate_why: str = ""
+    held: Nanos = 0
+    notes: dict[str, list[Note]] = field(default_factory=lambda: {"a": [], "b": []})
+    text: str = ""
+    role: str = ""
+    count: Counter[str] = field(default_factory=Counter)
+    until: Nanos = 0
+
+    @property
+    def forged(self) -> bool:
+        """The third party made it."""
+        return self.sent is not None and self.sent.src == "x"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the log: `who` is a, b, x, `wire`, `lab` or the app."""
+
+    t: Nanos
+    who: str
+    text: str
+    role: str = ""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Notes of a host that wait for the segment it sends at the same instant on this connection."""
+
+    t: Nanos
+    host: str
+    conn: str
+    note: Note
+    alone: bool
+    """Worth a row of its own if no segment comes."""
+
+
+class Model:
+    """What the screen knows. `fold` takes the events of one pull; `version` grows whenever a row changes."""
+
+    def __init__(self) -> None:
+        self.rows: deque[Row] = deque(maxlen=MOST_ROWS)
+        self.log: deque[Entry] = deque(maxlen=MOST_ENTRIES)
+        self.aliases: dict[str, str] = {}
+        self.segments = 0
+        self.version = 0
+        self._serial = 0
+        self._by_frame: dict[int, Row] = {}
+        self._waiting: list[_Waiting] = []
+        self._arrival: tuple[Nanos, str, int] = (-1, "", 0)
+        self._rung: dict[tuple[str, str], int] = {}
+        self._window = 0
+        self._in_window = 0
+        self._crowded = False
+        self._fold: Row | None = None
+
+    def fold(self, events: Iterable[ev.AnyEvent], gap: int = 0) -> None:
+        """Take the events of one pull, in order; `gap` events before them were left out."""
+        if gap:
+            self._add(Row("fold", 0, 0, text=f"{gap:,} events left out: more came than the screen could read"))
+        for event in events:
+            self._one(event)
+        self._flush(None)
+        self.version += 1
+
+    def _one(self, event: ev.AnyEvent) -> None:
+        match event:
+            case ev.Sent():
+                self._sent(event)
+            case ev.Arrived():
+                self._flush(event.t)
+                self._arrival = (event.t, event.host, event.n)
+                if (row := self._by_frame.get(event.n)) is not None:
+                    row.arrived = event.t
+                    if row.fate == "under way":
+                        row.fate = "gone" if event.host == "x" else "arrived"
+            case ev.Lost() | ev.Delayed() | ev.Duplicated():
+                self._wire(event)
+            case ev.StateChanged():
+                self._state(event)
+            case ev.Dropped() | ev.Noted():
+                self._noticed(event)
+            case ev.Timer():
+                self._timer(event)
+            case ev.Queue():
+                self._queue(event)
+            case ev.Called():
+                self._called(event)
+            case ev.Named():
+                self.aliases[event.conn] = event.alias
+                self.aliases[names.reverse(event.conn)] = event.alias
+            case _:
+                self._lab(event)
+
+    # --- the wire -------------------------------------------------------------------------------------------
+
+    def _sent(self, event: ev.Sent) -> None:
+        self.segments += 1
+        if self._crowd(event):
+            self._waiting = [one for one in self._waiting if one.conn != event.conn or one.t != event.t]
+            return
+        row = self._add(Row("segment", event.t, 0, sent=event))
+        self._by_frame[event.n] = row
+        if event.src == "x":
+            row.notes["a" if event.dst == "b" else "b"].append(Note("(forged)", "x", event.why, event.ref))
+            return
+        mine = [one for one in self._waiting if (one.t, one.host, one.conn) == (event.t, event.src, event.conn)]
+        self._waiting = [one for one in self._waiting if one not in mine]
+        notes = [one.note for one in mine]
+        if event.rtx and not any(note.role == "rtx" for note in notes):
+            rung = self._rung.get((event.src, event.conn), 0)
+            notes.append(Note(f"rtx #{rung}" if rung else "rtx", "rtx", event.why, event.ref))
+        row.notes[event.src].extend(notes)
+
+    def _crowd(self, event: ev.Sent) -> bool:
+        """Whether this segment goes into a fold row; a crowd ends with the first window that is not crowded."""
+        window = event.t // WINDOW
+        if window != self._window:
+            self._crowded = self._in_window > CROWD and window == self._window + 1
+            self._window, self._in_window, self._fold = window, 0, None
+        self._in_window += 1
+        if self._in_window <= (1 if self._crowded else CROWD):
+            return False
+        if self._fold is None:
+            self._fold = self._add(Row("fold", event.t, 0))
+        self._fold.count[names.flags(event.flags) if event.proto == "tcp" else event.proto] += 1
+        self._fold.until = event.t
+        return True
+
+    def _wire(self, event: ev.Lost | ev.Delayed | ev.Duplicated) -> None:
+        row = self._by_frame.get(event.n)
+        what = f"frame {event.n}" if row is None or row.sent is None else label(row.sent)
+        match event:
+            case ev.Lost():
+                if row is not None:
+                    row.fate, row.fate_why = "lost", event.why
+                self._say(event.t, "wire", f"lost {what}", "trouble")
+            case ev.Delayed():
+                if row is not None:
+                    row.held, row.fate_why = event.until - event.t, event.why
+                self._say(event.t, "wire", f"holds {what} for {duration(event.until - event.t)}", "rtx")
+            case ev.Duplicated():
+                if row is not None:
+                    row.fate_why = event.why
+                self._say(event.t, "wire", f"copies {what}", "rtx")
+
+    # --- the hosts ------------------------------------------------------------------------------------------
+
+    def _note(self, event: ev.AnyEvent, host: str, conn: str, note: Note, n: int = 0, alone: bool = True) -> None:
+        """Beside the frame it names, the frame whose arrival caused it, or the segment that is about to be sent."""
+        at, where, number = self._arrival
+        if not n and at == event.t and where == host:
+            n = number if self._is_of(number, conn) else 0
+        row = self._by_frame.get(n)
+        if row is not None and host in row.notes:
+            row.notes[host].append(note)
+        else:
+            self._waiting.append(_Waiting(event.t, host, conn, note, alone))
+
+    def _is_of(self, number: int, conn: str) -> bool:
+        row = self._by_frame.get(number)
+        return row is not None and row.sent is not None and (not conn or row.sent.conn == names.reverse(conn))
+
+    def _state(self, event: ev.StateChanged) -> None:
+        self._flush(event.t)
+        end = event.new == "CLOSED" and event.old not in ("TIME_WAIT", "LAST_ACK", "LISTEN")
+        role = "trouble" if end else f"{event.host}+"
+        self._note(event, event.host, event.conn, Note(names.state(event.new), role, event.why, event.ref))
+        if event.new == "CLOSED":
+            self._rung.pop((event.host, event.conn), None)
+        who, text = self.name(event.conn), f"{names.state(event.old)} {{to}} {names.state(event.new)}"
+        self._say(event.t, event.host, f"{who} {text}", "trouble" if end else "")
+
+    def _noticed(self, event: ev.Dropped | ev.Noted) -> None:
+        if isinstance(event, ev.Noted):
+            self._note(event, event.host, event.conn, Note(event.note, "rtx", event.why, event.ref), event.n)
+            return
+        why = f"{event.why} ({event.counter})" if event.counter and event.why else event.why or event.counter
+        note = Note(f"{{lost}} {event.reason}", "trouble", why, event.ref)
+        self._note(event, event.host, event.conn, note, event.n)
+        if (row := self._by_frame.get(event.n)) is not None:
+            row.fate, row.fate_why = "dropped", why
+        self._say(event.t, event.host, f"drops {self._of(event.n, event.conn)}: {event.reason}", "trouble")
+
+    def _of(self, n: int, conn: str) -> str:
+        row = self._by_frame.get(n)
+        if row is not None and row.sent is not None:
+            return f"{label(row.sent)} of {names.ends(row.sent.conn)[0]}" if row.sent.conn else label(row.sent)
+        return self.name(conn) if conn else f"frame {n}"
+
+    def _timer(self, event: ev.Timer) -> None:
+        key = (event.host, event.conn)
+        if event.op == "armed" and event.rung:
+            self._rung[key] = event.rung
+        elif event.op == "armed":
+            self._rung.pop(key, None)
+        if event.op != "fired":
+            return
+        self._flush(event.t)
+        name = names.TIMERS.get(event.name, event.name)
+        note = Note(name, "rtx", event.why or f"the {name} timer fired", event.ref)
+        self._waiting.append(_Waiting(event.t, event.host, event.conn, note, False))
+        self._say(event.t, event.host, f"{self.name(event.conn)} timer {name} fired", "rtx")
+
+    def _queue(self, event: ev.Queue) -> None:
+        what = "SYN queue" if event.which == "syn" else "accept queue"
+        if event.op == "full":
+            self._say(event.t, event.host, f":{event.port} {what} FULL {event.length}/{event.limit}", "trouble")
+        elif event.op == "add" and event.length >= event.limit:
+            self._say(event.t, event.host, f":{event.port} {what} is now full {event.length}/{event.limit}", "rtx")
+
+    def _called(self, event: ev.Called) -> None:
+        result = event.errno or event.result or (f"{event.octets} octets" if event.octets else "ok")
+        app = f"{event.app} " if event.app else ""
+        self._say(event.t, event.host, f"{app}{event.op}({event.args}) = {result}", "trouble" if event.errno else "dim")
+        if event.errno not in _SILENT:
+            note = Note(event.errno, "trouble", f"{event.op}() fails with {event.errno}")
+            self._note(event, event.host, event.conn, note)
+
+    # --- the lab --------------------------------------------------------------------------------------------
+
+    def _lab(self, event: ev.AnyEvent) -> None:
+        match event:
+            case ev.Injected():
+                self._ruler(event.t, f"inject {event.text}", "x")
+            case ev.Ran():
+                self._ruler(event.t, event.line, "ruler" if event.by == "script" else "accent")
+            case ev.Marked():
+                self._ruler(event.t, f"mark {event.name}", "dim")
+            case ev.Stopped():
+                self._ruler(event.t, "predict: what happens next?", "accent")
+            case ev.Ended():
+                self._ruler(event.t, f"the script failed: {event.why}" if event.why else "end of the script", "dim")
+            case _:
+                pass
+
+    def _ruler(self, t: Nanos, text: str, role: str) -> None:
+        self._flush(None)
+        self._add(Row("ruler", t, 0, text=text, role=role))
+        self._say(t, "lab", text, role)
+
+    def _flush(self, now: Nanos | None) -> None:
+        """Notes that found no segment by `now` (None: at all) get a row of their own, if they are worth one."""
+        if not self._waiting:
+            return
+        late = [one for one in self._waiting if now is None or one.t != now]
+        if not late:
+            return
+        self._waiting = [one for one in self._waiting if one not in late]
+        for one in late:
+            if one.alone and one.host in ("a", "b"):
+                row = self._add(Row("remark", one.t, 0, text=self.name(one.conn) if one.conn else ""))
+                row.notes[one.host].append(one.note)
+
+    def _add(self, row: Row) -> Row:
+        self._serial += 1
+        row.serial = self._serial
+        if len(self.rows) == MOST_ROWS and (old := self.rows[0].sent) is not None:
+            self._by_frame.pop(old.n, None)
+        self.rows.append(row)
+        return row
+
+    def _say(self, t: Nanos, who: str, text: str, role: str = "") -> None:
+        self.log.append(Entry(t, who, text, role))
+
+    def name(self, conn: str) -> str:
+        """What a person calls the connection: its alias, or its own port, or for a forged peer the peer."""
+        if alias := self.aliases.get(conn):
+            return alias
+        local, peer = names.ends(conn)
+        return local if peer[:2] in ("a:", "b:") else peer
+
+
+def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
+    """The segment in a few words, as many as fit: `SYN,ACK seq 0 ack 1`, `PSH,ACK 1:1449(1448)`."""
+    if sent.proto != "tcp":
+        return sent.text[:room]
+    seq, ack = (sent.seq, sent.ack) if raw else (sent.rseq, sent.rack)
+    words = [("RTX " if sent.rtx else "") + names.flags(sent.flags)]
+    if sent.len:
+        words.append(f"{seq}:{(seq + sent.len) & 0xFFFFFFFF}({sent.len})")
+    elif sent.flags != "A":
+        words.append(f"seq {seq}")
+    if "A" in sent.flags and (sent.flags == "A" or "S" in sent.flags or "F" in sent.flags) and not sent.len:
+        words.append(f"ack {ack}")
+    if sent.win == 0 and "R" not in sent.flags:
+        words.append("win 0")
+    while len(words) > 1 and len(" ".join(words)) > room:
+        words.pop()
+    return " ".join(words)[:room]
+
+
+def fold_text(row: Row) -> str:
+    """`4,812 segments in 100 ms (SYN 4,790, RST 22)`."""
+    if row.text:
+        return row.text
+    parts = ", ".join(f"{kind} {count:,}" for kind, count in row.count.most_common(4))
+    span = duration(max(row.until - row.t, MS))
+    total = row.count.total()
+    return f"{total:,} more segment{'s' if total > 1 else ''} in {span} ({parts})"
