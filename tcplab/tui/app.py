@@ -46,7 +46,7 @@ class LabApp(App[T], Generic[T]):
             if kept is not None:
                 os.environ["NO_COLOR"] = kept
         self.glyphs = choose(found)
-        self.ink = Theme(colour=not mono)
+        self.ink = Theme(not mono, self.glyphs)
         if mono:
             self.theme = "ansi-dark" if "ansi-dark" in self.available_themes else self.theme
         self.signalled = 0

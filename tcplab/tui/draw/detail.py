@@ -79,8 +79,8 @@ def _fields(sent: Sent, room: int) -> list[Line]:
     source, _, target = sent.conn.partition(">")
     scaled = "  (never scaled in a SYN)" if "S" in sent.flags else "  (as on the wire, before scaling)"
     lines = [
-        *_fact("source", f"{source}  ({names.endpoint(source)})", "", room),
-        *_fact("destination", f"{target}  ({names.endpoint(target)})", "", room),
+        *_fact("source", _address(source), "", room),
+        *_fact("destination", _address(target), "", room),
         *_fact("seq", f"{sent.seq}  (relative {sent.rseq})", "", room),
     ]
     if "A" in sent.flags:
@@ -91,6 +91,12 @@ def _fields(sent: Sent, room: int) -> list[Line]:
     for option in [part.strip() for part in sent.opts.split(",")] if sent.opts else ["none"]:
         lines += _fact("option", _option(option), "", room)
     return lines
+
+
+def _address(text: str) -> str:
+    """With the host's name beside it, if the lab has such a host."""
+    short = names.endpoint(text)
+    return text if short == text else f"{text} ({short})"
 
 
 def _option(text: str) -> str:

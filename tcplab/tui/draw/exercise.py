@@ -27,10 +27,10 @@ def pane(exercise: ExerciseView, room: int, glyphs: Glyphs, cursor: int) -> list
         return _free(exercise, room)
     if exercise.error:
         return [[(text, "trouble")] for text in wrap(exercise.error, room)]
-    lines: list[Line] = [[(text, "value")] for text in wrap(exercise.goal, room)]
     open_questions = asked(exercise)
     if open_questions:
-        return [*lines, [], *_question(open_questions[0], len(open_questions), room, glyphs, cursor)]
+        return _question(open_questions[0], len(open_questions), room, glyphs, cursor)
+    lines: list[Line] = [[(text, "value")] for text in wrap(exercise.goal, room)]
     if exercise.phase == "predict":
         return [*lines, [], [("Locked. ", "ok+"), ("enter or space: run on and look.", "accent")], *_given(exercise)]
     finished = exercise.phase == "done"

@@ -6,6 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+CODE_PAGE: Final = "►◄─│█░√○≈·±²∞▼"
+"""What code page 437 has of the signs in use."""
+_PLAIN: Final = {
+    "…": ".",
+    "·": ".",
+    "×": "x",
+    "›": ">",
+    "—": "-",
+    "–": "-",
+    "↑": "^",
+    "↓": "v",
+    "→": ">",
+    "►": ">",
+    "◄": "<",
+    "─": "-",
+    "│": "|",
+    "█": "#",
+    "░": ".",
+    "√": "v",
+    "○": "o",
+    "∞": "~",
+    "▼": "v",
+}
+"""One plain sign for each of the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
@@ -31,13 +56,20 @@ class Glyphs:
     both: str = "⇄"
     to: str = "→"
     digits: str = "⁰¹²³⁴⁵⁶"
-    border: str = "round"
+
+    def text(self, text: str) -> str:
+        """Words and signs of `text` as this set can show them, cell by cell."""
+        if self.name == "unicode" or text.isascii():
+            return text
+        return "".join(sign if sign.isascii() or sign in self._own else _PLAIN.get(sign, "?") for sign in text)
+
+    @property
+    def _own(self) -> str:
+        return CODE_PAGE if self.name == "vga" else ""
 
 
 UNICODE: Final = Glyphs("unicode")
-VGA: Final = Glyphs(
-    "vga", broken="-", lost="x", failed="x", more="..", both="-", to=">", digits="0123456", border="solid"
-)
+VGA: Final = Glyphs("vga", broken="-", lost="x", failed="x", more="..", both="-", to=">", digits="0123456")
 """What code page 437 has, the font of the Linux console."""
 ASCII: Final = Glyphs(
     "ascii",
@@ -60,7 +92,6 @@ ASCII: Final = Glyphs(
     both="-",
     to=">",
     digits="0123456",
-    border="ascii",
 )
 _SETS: Final = {glyphs.name: glyphs for glyphs in (UNICODE, VGA, ASCII)}
 

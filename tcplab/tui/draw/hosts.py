@@ -65,37 +65,48 @@ def _empty(name: str, room: int) -> list[Line]:
 def _listener(listener: ListenerView, host: HostView, ink: Ink, detail: bool) -> list[Line]:
     cookies = "on" if host.sysctl.get("tcp_syncookies", 1) else "off"
     facts = f"  backlog {listener.backlog}  cookies {cookies}"
-    lines: list[Line] = [[(names.port(listener.local), "value"), (" LISTEN", f"{host.name}+"), (facts, "dim")]]
+    head: Line = [(f" {names.port(listener.local)}", "value"), (" LISTEN", f"{host.name}+"), (facts, "dim")]
+    lines: list[Line] = [head]
     lines.append(_gauge("SYN queue", listener.syn_len, listener.syn_limit, ink))
     lines.append(_gauge("accept queue", listener.accept_len, listener.accept_limit, ink))
     if detail:
         for why in (listener.syn_limit_why, listener.accept_limit_why):
-            lines += [[(text, "dim")] for text in wrap(why, ink.room, "  ") if why]
-    dropped: Line = []
+            lines += [[(text, "dim")] for text in wrap(f" {why}", ink.room, "   ") if why]
+    dropped: Line = [(" ", "")]
     for attribute, text in _DROPPED:
         count = getattr(listener, attribute)
-        dropped += [(f"{text} ", "dim"), (f"{count:<3} ", "trouble" if count else "dim")]
+        if count or ink.room >= 40:
+            dropped += [(f"{text} ", "dim"), (f"{count:<3} ", "trouble" if count else "dim")]
     lines.append(dropped)
     if listener.accept_queue:
         waiting = ", ".join(names.endpoint(peer) for peer in listener.accept_queue)
-        lines.append([("waits for accept(): ", "dim"), (waiting, "")])
+        lines.append([(" waits for accept(): ", "dim"), (waiting, "")])
     return lines
 
 
 def _gauge(text: str, count: int, limit: int, ink: Ink) -> Line:
     full = count >= limit
-    cells = max(6, min(20, ink.room - 28))
+    cells = max(5, min(20, ink.room - 29))
+    if ink.room < 34:
+        text = text.replace("queue", "q")
     filled, rest = bar(count, limit, cells, ink.glyphs.full, ink.glyphs.empty)
     role = "trouble" if full else "ok"
     word = " FULL" if full else ""
     number = f" {count}/{limit}"
-    return [(f"{text:<13}", "dim"), (filled, role), (rest, "dim"), (number, "value"), (word, "trouble")]
+    return [
+        (f" {text:<{9 if ink.room < 34 else 13}}", "dim"),
+        (filled, role),
+        (rest, "dim"),
+        (number, "value"),
+        (word, "trouble"),
+    ]
 
 
 def _columns(room: int) -> Line:
     wide = f"  {'local':<12} {'peer':<20} {'state':<11} {'rtx':>3}  timer"
     narrow = f"  {'local':<9} {'peer':<9} {'state':<11}timer"
-    return [(wide if room >= 66 else narrow, "dim")]
+    least = f"  {'local':<7}{'state':<11}timer"
+    return [(wide if room >= 66 else narrow if room >= 38 else least, "dim")]
 
 
 def _role(state: str) -> str:
@@ -119,6 +130,10 @@ def _entry(peer: Peer, host: str, ink: Ink, chosen: bool) -> Line:
         line = [*cursor, (f"{mine[:12]:<12} ", name_role), (f"{remote[:20]:<20} ", "")]
         line += [(f"{names.state(state):<11} ", _role(state)), (f"{rtx:>3}  ", "rtx" if rtx else "dim")]
         return [*line, *_short_timer(peer.timers, ink, 14)]
+    if ink.room < 38:
+        line = [*cursor, (f"{remote[:17]:<18}" if half else f"{local[:6]:<7}", name_role)]
+        line += [] if half else [(f"{names.state(state):<11}", _role(state))]
+        return [*line, *_short_timer(peer.timers, ink, 0)[1:]]
     line = [*cursor, (f"{mine[:column]:<{column}} ", name_role)]
     room = 9 if len(remote) <= 9 else 18
     line += [(f"{remote[:room]:<{room}} ", "")]
@@ -181,7 +196,7 @@ def tcb(peer: Peer | None, host: str, ink: Ink) -> list[Line]:
     lines.append(sides([("receive", "dim")], _pair("IRS", str(peer.irs), 10), ink.room))
     lines.append(_facts("RCV.NXT", _rel(peer.rcv_nxt, peer.irs), "RCV.WND", str(peer.rcv_wnd)))
     ooo = sum((right - left) & 0xFFFFFFFF for left, right in peer.ooo)
-    lines.append(_facts("unread", str(peer.recv_q), "out of order", str(ooo)))
+    lines.append(_facts("unread", str(peer.recv_q), "ooo", str(ooo)))
     threshold = ink.glyphs.infinite if peer.ssthresh >= names.INFINITE else str(peer.ssthresh)
     lines.append([("congestion ", "dim"), *_pair("cwnd", str(peer.cwnd), 0), ("  ", ""), *_pair("ssthresh", threshold)])
     cells = max(6, min(20, ink.room - 20))
@@ -224,7 +239,7 @@ def _pair(name: str, value: str, size: int = 0) -> Line:
 
 
 def _facts(name: str, value: str, other: str, second: str) -> Line:
-    return [(f" {name:<8}", "dim"), (f"{value:>8}", "value"), (f"  {other:<12}", "dim"), (f"{second:>8}", "value")]
+    return [(f" {name:<8}", "dim"), (f"{value:>8}", "value"), (f"  {other:<9}", "dim"), (f"{second:>8}", "value")]
 
 
 def title(peer: Peer | None, host: str, glyphs: Glyphs) -> str:

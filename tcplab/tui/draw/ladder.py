@@ -12,7 +12,6 @@ from tcplab.tui.draw.spans import Line, fit
 from tcplab.tui.model import Note, Row, fold_text, label
 from tcplab.units import duration
 
-_TIME: Final = 10
 _STATES: Final = frozenset(names.state(state.value) for state in State)
 
 
@@ -26,8 +25,8 @@ class Columns:
 
 
 def columns(room: int) -> Columns:
-    """Both note columns 11, the time 11; below 58 cells the time goes, below 40 the notes shrink."""
-    time = _TIME + 1 if room >= 58 else 0
+    """Notes and time 11 each; below 66 cells both shrink, below 58 the time goes, below 44 the notes shrink again."""
+    time = 11 if room >= 66 else 9 if room >= 58 else 0
     note = 11 if room >= 66 else 9 if room >= 44 else 5
     if room >= 90:
         note = 14
@@ -36,7 +35,7 @@ def columns(room: int) -> Columns:
 
 def row_line(row: Row, cols: Columns, glyphs: Glyphs, raw: bool) -> Line:
     """One row, exactly as wide as the columns say."""
-    time: Line = [(f"{names.moment(row.t):>{_TIME}} ", "dim")] if cols.time else []
+    time: Line = [(f"{names.moment(row.t):>{cols.time - 1}}"[: cols.time - 1] + " ", "dim")] if cols.time else []
     room = 2 * cols.note + cols.wire + 4
     if row.kind == "ruler":
         return [*time, *_ruler(row.text, row.role, room, glyphs.line)]
@@ -82,9 +81,8 @@ def _arrow(row: Row, room: int, glyphs: Glyphs, raw: bool) -> Line:
     sent = row.sent
     assert sent is not None
     role = _role(row)
-    text = label(sent, raw, max(4, room - 8))
-    if row.held:
-        text += f" held {duration(row.held)}"
+    held = f" held {duration(row.held)}" if row.held else ""
+    text = label(sent, raw, max(4, room - 8 - len(held))) + held
     half = row.forged or row.fate == "gone"
     wanted = max(room - room // 2, len(text) + 8)
     short = wanted if half and wanted <= room - 4 else room

@@ -40,7 +40,9 @@ def fit(line: Line, room: int, more: str = "…") -> Line:
 def sides(left: Line, right: Line, room: int) -> Line:
     """`left` and `right` at the two ends of `room` cells; the left one gives way."""
     space = room - width(right)
-    return [*fit(left, max(0, space)), *right] if space > 0 else fit(right, room)
+    if space <= 1:
+        return fit(right, room)
+    return [*fit(left, space - 1), (" ", ""), *right]
 
 
 def bar(part: int, whole: int, cells: int, full: str, empty: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from tcplab.tui.draw.glyphs import Glyphs
 from tcplab.tui.draw.spans import Line
 
 BACKGROUND: Final = "#0b0e14"
@@ -61,8 +62,9 @@ _MONO: Final[Mapping[str, str]] = {
 class Theme:
     """Turns lines into strips. `colour=False` uses attributes only; a cursor row is then in reverse video."""
 
-    def __init__(self, colour: bool) -> None:
+    def __init__(self, colour: bool, glyphs: Glyphs) -> None:
         self.colour = colour
+        self.glyphs = glyphs
         roles = _COLOURS if colour else _MONO
         self._styles = {role: Style.parse(text) if text else Style() for role, text in roles.items()}
         self._default = self._styles.get("", Style())
@@ -78,5 +80,5 @@ class Theme:
         segments = []
         for text, role in line:
             style = under + self._styles.get(role, self._default)
-            segments.append(Segment(text, style + self._cursor if cursor else style))
+            segments.append(Segment(self.glyphs.text(text), style + self._cursor if cursor else style))
         return Strip(segments, sum(len(text) for text, _ in line))

@@ -12,7 +12,7 @@ from tcplab.tui import keys
 from tcplab.tui.draw import bars, hosts, names
 from tcplab.tui.draw import exercise as lab
 from tcplab.tui.draw.hosts import Ink
-from tcplab.tui.draw.spans import Line, fit, width
+from tcplab.tui.draw.spans import Line, fit, width, wrap
 from tcplab.tui.feed import Feed
 from tcplab.tui.screens.layout import LEAST, PANES, Layout
 from tcplab.tui.widgets.lines import KeyValues, Ladder, Lines, LiveTable
@@ -41,6 +41,8 @@ class Drawing(Screen[None]):
     choice = 0
     injected = ""
     _plan: Layout | None = None
+    _stage = ""
+    """What the Lab pane was about: when that changes it is read from its first line."""
     _message: tuple[str, bool, float] = ("", False, 0.0)
 
     def __init__(self) -> None:
@@ -60,8 +62,8 @@ class Drawing(Screen[None]):
     def draw(self) -> None:
         """Everything that is in sight; equal rows cost a comparison."""
         view = self.feed.view
-        if self._plan is None or not self.is_mounted:
-            return
+        if self._plan is None or not self.query("#keys"):
+            return  # not composed yet, or not any more
         if not self._plan.possible:
             self._too_small()
             return
@@ -81,11 +83,9 @@ class Drawing(Screen[None]):
 
     def _too_small(self) -> None:
         size = self.app.size
-        text = f"tcplab needs {LEAST[0]}×{LEAST[1]}, this is {size.width}×{size.height} — make it larger or press q;"
-        top = self.query_one("#top", Lines)
-        top.show([fit([(text + " the lab keeps running", "value")], max(1, size.width))])
-        self.query_one("#status", Lines).show([[("the lab keeps running", "dim")]])
-        self.query_one("#keys", Lines).show([bars.keys([], "", size.width)])
+        text = f"tcplab needs {LEAST[0]}×{LEAST[1]}, this is {size.width}×{size.height} — make it larger or press q; "
+        lines = wrap(text + "the lab keeps running", max(1, size.width))
+        self.query_one("#top", Lines).show([[(line, "value")] for line in lines])
 
     def _choose(self, view: LabView) -> None:
         """Keep the cursors on connections that exist; both hosts' on the same one where they can be."""
@@ -151,9 +151,12 @@ class Drawing(Screen[None]):
         widget.titles(f"{self._number('2')} Wire  a {glyphs.both} b · {count:,} segments", f"{numbers} · {following}")
 
     def _lab(self, widget: Lines, view: LabView, ink: Ink) -> None:
-        lines = lab.pane(view.exercise, ink.room, ink.glyphs, self.choice)
-        widget.show(lines)
         about = view.exercise
+        lines = lab.pane(about, ink.room, ink.glyphs, self.choice)
+        stage = f"{about.id} {about.phase} {self.question}"
+        if stage != self._stage:
+            self._stage, widget.top = stage, 0
+        widget.show(lines)
         more = "↑↓ more" if len(lines) > widget.size.height and ink.glyphs.name == "unicode" else ""
         widget.titles(f"{self._number('5')} {lab.title(about)}  {about.id or 'free play'}", more)
 

@@ -38,7 +38,7 @@ class Inject(ModalScreen[str]):
         """The list, and the line while it is edited."""
         with Vertical(id="box"):
             yield Lines(self.app.ink, "menu")  # type: ignore[attr-defined]  # every app of this room has it
-            yield Input(id="edit", compact=True)
+            yield Input(id="edit", compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
         """Draw and take the keys."""

@@ -43,6 +43,6 @@ def arrange(width: int, height: int, pane: str, zoomed: bool) -> Layout:
         return Layout(frozenset(PANES[pane]), 0, 0, not large, 0)
     everything = {name for names in PANES.values() for name in names}
     if width >= 140 and height >= 40:
-        side = 44 if width < 180 else 48
+        side = min(44 if width < 180 else 48, (width - 62) // 2)
         return Layout(frozenset(everything), side, 14 if height < 56 else 18, False, 18)
-    return Layout(frozenset(everything - set(PANES["4"])), 34 if width < 132 else 38, 11, False, 0)
+    return Layout(frozenset(everything - set(PANES["4"])), min(38, (width - 62) // 2), 11, False, 0)

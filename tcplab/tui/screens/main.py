@@ -178,9 +178,13 @@ class Main(Acting, Drawing, Screen[None]):
         lower.display = bool({"lab", "log"} & layout.shown)
         lower.styles.height = layout.lower or "1fr"
         self.query_one("#upper").display = bool(layout.shown - {"lab", "log"})
-        self.query_one("#tabs").display = layout.bare
+        self.query_one("#tabs").display = layout.bare and layout.possible
+        self.query_one("#top").styles.height = 1 if layout.possible else "1fr"
+        for name in ("body", "status", "keys"):
+            self.query_one(f"#{name}").display = layout.possible
         self.set_class(layout.bare, "bare")
-        self.focus_pane()
+        if layout.possible:
+            self.focus_pane()
         self.call_after_refresh(self.draw)
 
     def focus_pane(self) -> None:
@@ -194,20 +198,20 @@ class Main(Acting, Drawing, Screen[None]):
         self.pane = digit
         if digit in "13":
             self.host = "a" if digit == "1" else "b"
-        if self._plan is not None and not self._plan.bare and not self.zoomed:
-            shown = set(PANES[digit]) & self._plan.shown
-            self.zoomed = self.zoomed or not shown
-            self.unzoom = not shown
-        elif self.zoomed and self.unzoom:
-            self.zoomed = self.unzoom = False
-            return self.action_pane(digit)
+        size = self.app.size
+        if not self.zoomed or self.unzoom:
+            plan = arrange(size.width, size.height, digit, False)
+            self.zoomed = self.unzoom = not plan.bare and not plan.shown.intersection(PANES[digit])
         self.lay_out()
         self.focus_pane()
         self.draw()
-        return None
 
     def action_turn(self, by: int) -> None:
-        """The next pane, round and round."""
+        """The next pane, round and round; in the console, completion."""
+        console = self.query_one(Console)
+        if console.has_focus:
+            console.action_complete()
+            return
         order = "123456"
         self.action_pane(order[(order.index(self.pane) + by) % len(order)])
 

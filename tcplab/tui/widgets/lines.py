@@ -55,8 +55,8 @@ class Lines(Widget):
         """The words in the border; setting the same ones again costs nothing."""
         if (title, subtitle) != (self._title, self._subtitle):
             self._title, self._subtitle = title, subtitle
-            self.border_title = title.replace("[", r"\[")
-            self.border_subtitle = subtitle.replace("[", r"\[")
+            self.border_title = self._theme.glyphs.text(title).replace("[", r"\[")
+            self.border_subtitle = self._theme.glyphs.text(subtitle).replace("[", r"\[")
 
     def draw_rows(self) -> None:
         """Compare what should be in sight with what is, and draw the difference."""
@@ -156,8 +156,8 @@ class Ladder(Lines):
         self._raw = words
         self.chosen: int | None = None
         """The serial of the chosen row; None: follow."""
-        self._built: dict[int, Line] = {}
-        self._built_for: tuple[int, bool, int] = (0, False, 0)
+        self.hint = ("", "No segment yet.", "i c  opens a connection from a; :  takes a line of the language.")
+        """What stands there while there is nothing."""
 
     @property
     def row(self) -> Row | None:
@@ -210,9 +210,13 @@ class Ladder(Lines):
 
     def _row(self, y: int) -> tuple[Line, bool]:
         rows, index = self._model().rows, self.top + y
+        if not rows and y < len(self.hint):
+            return [(f"  {self.hint[y]}", "dim")], False
         if index >= len(rows):
             return [], False
-        glyphs = self.app.glyphs  # type: ignore[attr-defined]  # every app of this room has them
         mark = ">" if index == self.cursor else " "
         room = self.size.width - 1
-        return [(mark, "accent"), *row_line(rows[index], columns(room), glyphs, self._raw())], index == self.cursor
+        return [
+            (mark, "accent"),
+            *row_line(rows[index], columns(room), self._theme.glyphs, self._raw()),
+        ], index == self.cursor
