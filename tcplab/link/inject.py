@@ -46,15 +46,20 @@ class Victim:
     """Octets, already scaled."""
 
 
-def rst(victim: Victim, which: str = "exact") -> bytes:
+def rst(victim: Victim, which: str | int = "exact") -> bytes:
     """A forged RST toward the victim, as a test of RFC 5961 section 3.2 (RFC 9293 section 3.10.7.4, first check).
 
     `exact`: the sequence number is RCV.NXT, so the connection is reset. `in-window`: it is right of it, in the
     middle of the window, so a challenge ACK is due. `outside`: just behind the window, so it is ignored.
+
+    A number instead is an offset from RCV.NXT.
     """
-    if which not in PLACES:
+    if isinstance(which, int):
+        offset = which
+    elif which in PLACES:
+        offset = {"exact": 0, "in-window": max(1, victim.rcv_wnd // 2), "outside": victim.rcv_wnd + 1}[which]
+    else:
         raise ValueError(f"{which!r} is not a place in the window; expected one of {', '.join(PLACES)}")
-    offset = {"exact": 0, "in-window": max(1, victim.rcv_wnd // 2), "outside": victim.rcv_wnd + 1}[which]
     seq = (victim.rcv_nxt + offset) & 0xFFFFFFFF
     saddr, sport, daddr, dport = victim.flow
     segment = tcp.build(saddr, daddr, sport, dport, seq, 0, tcp.RST, 0)

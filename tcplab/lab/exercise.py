@@ -1,0 +1,368 @@
+"""An exercise file: read strictly, so that a wrong key, type, command or name is told with its line.
+
+The format is TOML. Nothing in it is code and nothing runs a shell: a file from a stranger can only say what the
+command language says, inside the lab.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tcplab.api.plan import HOSTS, Plan
+from tcplab.lab import catalogue
+from tcplab.lab.errors import LabError
+from tcplab.lab.language import Command, parse_script
+from tcplab.lab.toml_lines import key_lines, line_of
+from tcplab.tcp.sysctl import KNOBS
+from tcplab.units import MS, Nanos, parse_duration
+
+__all__ = ["Check", "Exercise", "LabError", "Source", "load", "read"]
+
+FORMAT: Final = 1
+FACTS: Final = {
+    "state": ("host", "conn"),
+    "queue": ("host", "which"),
+    "counter": ("host", "name"),
+    "packets": (),
+    "gaps": (),
+    "order": (),
+    "field": ("flags", "name"),
+    "errno": ("host", "conn"),
+    "window": ("host", "conn"),
+    "cwnd": ("host", "conn"),
+    "delivered": ("host", "conn"),
+}
+"""Each fact with the keys that it cannot do without."""
+COMPARISONS: Final = ("eq", "in_", "min", "max")
+
+Value: TypeAlias = int | float | str | bool | list[int | float | str]
+
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Option(_Strict):
+    """One choice of a question, and what there is to say about it."""
+
+    text: str
+    because: str = ""
+
+
+class From(_Strict):
+    """The answer is what a check sees: for numbers that differ from run to run."""
+
+    from_: str = msgspec.field(name="from")
+
+
+class Predict(_Strict):
+    """A question before the run goes on."""
+
+    id: str
+    ask: str
+    answer: str | int | float | From
+    options: dict[str, Option] = {}
+    because: str = ""
+
+
+class Check(_Strict):
+    """A fact that must hold. `at`: a mark of the script; without it the end of the run."""
+
+    id: str
+    fact: str
+    host: str = ""
+    conn: str = ""
+    which: str = ""
+    name: str = ""
+    op: str = ""
+    state: str = ""
+    dir: str = ""
+    flags: str = ""
+    data: bool = False
+    nth: int = 1
+    port: int = 0
+    measure: str = ""
+    at: str = ""
+    eq: Value | None = None
+    in_: list[Value] | None = msgspec.field(name="in", default=None)
+    min: int | float | None = None
+    max: int | float | None = None
+    tol: int | float = 0
+    text: str = ""
+    why: str = ""
+
+
+class Hint(_Strict):
+    """A hint: it names a pane or a packet to look at."""
+
+    text: str
+
+
+class Misconception(_Strict):
+    """What many believe, and what is true."""
+
+    claim: str
+    truth: str
+
+
+class Reveal(_Strict):
+    """What to try next."""
+
+    text: str
+
+
+class Mutant(_Strict):
+    """A change that must make exactly the named checks fail: the proof that they can."""
+
+    name: str
+    fails: list[str]
+    set: dict[str, Any] = {}
+    script: dict[str, str] = {}
+
+
+class Link(_Strict):
+    """The wire."""
+
+    delay: str = "5ms"
+
+
+class Lab(_Strict):
+    """All that the run depends on."""
+
+    script: str
+    seed: int = 1
+    link: Link = msgspec.field(default_factory=Link)
+    sysctl: dict[str, dict[str, int]] = {}
+
+
+class Exercise(_Strict):
+    """A whole file."""
+
+    format: int
+    id: str
+    title: str
+    track: str
+    level: int
+    minutes: int
+    goal: str
+    lab: Lab
+    brief: str = ""
+    needs: list[str] = []
+    refs: list[str] = []
+    predict: list[Predict] = []
+    check: list[Check] = []
+    hint: list[Hint] = []
+    misconception: Misconception | None = None
+    reveal: Reveal | None = None
+    mutant: list[Mutant] = []
+
+
+class Source(msgspec.Struct):
+    """What a runner runs: an exercise, a plain script (`exercise` is None), or free play (no commands either)."""
+
+    name: str
+    plan: Plan
+    script: list[Command]
+    lines: list[str]
+    exercise: Exercise | None = None
+    file: str = ""
+
+
+FREE_PLAY: Final = """\
+b sysctl tcp_syncookies=0
+b listen 80 backlog=4
+b serve http 8080
+wait 500ms
+a connect b:80 as c1
+b accept 80 as s1
+until b c1 ESTABLISHED within 5s
+wait 500ms
+a send c1 "hello"
+b recv s1 100
+wait 500ms
+"""
+"""What `tcplab start` shows without a lab: one connection is there, and cookies are off, so that a flood shows."""
+
+
+def load(lab: str | None) -> Source:
+    """An exercise by its id, an exercise file, a script file, or (None) free play. LabError says what is wrong."""
+    if lab is None:
+        return _script("free play", FREE_PLAY, "free play")
+    found = catalogue.find(lab)
+    path = found if found is not None else Path(lab)
+    if path.is_dir():
+        path /= "exercise.toml"
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        known = ", ".join(info.id for info in catalogue.all())
+        raise LabError("", f"no lab and no file {lab!r}; the labs are {known}") from None
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise LabError(str(path), f"cannot be read: {wrong}") from None
+    if path.suffix == ".toml":
+        return read(text, str(path))
+    return _script(path.name, text, str(path))
+
+
+def _script(name: str, text: str, file: str) -> Source:
+    commands = parse_script(text, file)
+    return Source(name, Plan(), commands, [command.line for command in commands], None, file)
+
+
+def read(text: str, file: str, changes: Mutant | None = None) -> Source:
+    """Read an exercise; with `changes`, as a mutant."""
+    lines = key_lines(text)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        found = re.search(r"line (\d+)", str(wrong))
+        raise LabError(f"{file}:{found[1] if found else 1}", f"not TOML: {wrong}") from None
+    if changes is not None:
+        _mutate(raw, changes, file)
+    try:
+        exercise = msgspec.convert(raw, Exercise)
+    except msgspec.ValidationError as wrong:
+        what, path = _explain(str(wrong))
+        raise LabError(f"{file}:{line_of(lines, path)}", what) from None
+    _Validator(exercise, file, lines).run()
+    first = lines["lab.script"] + 1
+    script = parse_script(exercise.lab.script, file, first)
+    _check_names(exercise, script, file, lines)
+    plan = Plan(exercise.lab.seed, _delay(exercise, file, lines), exercise.lab.sysctl)
+    return Source(exercise.id, plan, script, [command.line for command in script], exercise, file)
+
+
+def _explain(message: str) -> tuple[str, str]:
+    """msgspec's words and place (`Expected `int`, got `str` - at `$.lab.seed``) as ours."""
+    what, _, place = message.partition(" - at `$")
+    path = place.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `(.+?)`", what)
+    if unknown is not None:
+        path = f"{path}.{unknown[1]}" if path else unknown[1]
+        what = f"unknown key {unknown[1]!r}"
+    missing = re.search(r"missing required field `(.+?)`", what)
+    if missing is not None:
+        what = f"the key {missing[1]!r} is missing"
+    return what.replace("`", "'") + (f" ({path})" if path and unknown is None else ""), path
+
+
+def _delay(exercise: Exercise, file: str, lines: dict[str, int]) -> Nanos:
+    try:
+        return parse_duration(exercise.lab.link.delay) if exercise.lab.link.delay else 5 * MS
+    except ValueError as wrong:
+        raise LabError(f"{file}:{line_of(lines, 'lab.link')}", str(wrong)) from None
+
+
+def _mutate(raw: dict[str, Any], changes: Mutant, file: str) -> None:
+    """Apply a mutant to the file's own data."""
+    for path, value in changes.set.items():
+        *parents, last = path.split(".")
+        table = raw
+        for part in parents:
+            table = table.setdefault(part, {})
+        table[last] = value
+    script = raw["lab"]["script"].splitlines()
+    for old, new in changes.script.items():
+        hits = [at for at, line in enumerate(script) if line.partition("#")[0].strip() == old]
+        if not hits:
+            raise LabError(file, f"mutant {changes.name!r}: the script has no line {old!r}")
+        for at in hits:
+            script[at] = new
+    raw["lab"]["script"] = "\n".join(script)
+
+
+class _Validator:
+    """What types alone do not say."""
+
+    def __init__(self, exercise: Exercise, file: str, lines: dict[str, int]) -> None:
+        self.exercise = exercise
+        self.file = file
+        self.lines = lines
+
+    def run(self) -> None:
+        """LabError at the first thing that is wrong."""
+        exercise = self.exercise
+        if exercise.format != FORMAT:
+            raise self._wrong("format", f"format {exercise.format} is not known; this is format {FORMAT}")
+        if not re.fullmatch(r"[a-z0-9-]+", exercise.id):
+            raise self._wrong("id", f"id {exercise.id!r}: expected lower case letters, digits and -")
+        if exercise.level not in (1, 2, 3):
+            raise self._wrong("level", f"level {exercise.level}: expected 1 first contact, 2 core or 3 deep")
+        self._sysctls()
+        self._unique("check", [check.id for check in exercise.check])
+        self._unique("predict", [predict.id for predict in exercise.predict])
+        for at, check in enumerate(exercise.check):
+            self._check(f"check[{at}]", check)
+        for at, predict in enumerate(exercise.predict):
+            self._predict(f"predict[{at}]", predict)
+        for at, mutant in enumerate(exercise.mutant):
+            for name in mutant.fails:
+                if name not in {check.id for check in exercise.check}:
+                    raise self._wrong(f"mutant[{at}].fails", f"no check {name!r}")
+
+    def _sysctls(self) -> None:
+        for host, settings in self.exercise.lab.sysctl.items():
+            if host not in HOSTS:
+                raise self._wrong(f"lab.sysctl.{host}", f"no host {host!r}; the hosts are a and b")
+            for name, value in settings.items():
+                knob = KNOBS.get(name)
+                if knob is None:
+                    raise self._wrong(f"lab.sysctl.{host}.{name}", f"no sysctl {name!r} here")
+                if not knob.low <= value <= knob.high:
+                    what = f"{name} takes {knob.low} to {knob.high} ({knob.unit}), not {value}"
+                    raise self._wrong(f"lab.sysctl.{host}.{name}", what)
+
+    def _unique(self, table: str, names: list[str]) -> None:
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                raise self._wrong(f"{table}[{at}].id", f"there are two of id {name!r}")
+
+    def _check(self, path: str, check: Check) -> None:
+        if check.fact not in FACTS:
+            raise self._wrong(f"{path}.fact", f"no fact {check.fact!r}; there are {', '.join(FACTS)}")
+        if check.host and check.host not in HOSTS:
+            raise self._wrong(f"{path}.host", f"no host {check.host!r}; the hosts are a and b")
+        if check.dir and check.dir not in ("a>b", "b>a"):
+            raise self._wrong(f"{path}.dir", f"{check.dir!r} is not a direction: a>b or b>a")
+        if check.which and check.which not in ("syn", "accept"):
+            raise self._wrong(f"{path}.which", f"no queue {check.which!r}; there are syn and accept")
+        if check.measure and (check.measure != "time" or check.fact != "errno"):
+            raise self._wrong(f"{path}.measure", "measure = 'time' goes with fact = 'errno': when it was told")
+        for key in FACTS[check.fact]:
+            if not getattr(check, key):
+                raise self._wrong(path, f"a {check.fact} check needs {key!r}")
+        if all(getattr(check, key) is None for key in COMPARISONS):
+            raise self._wrong(path, "nothing to compare with: expected eq, in, min or max")
+
+    def _predict(self, path: str, predict: Predict) -> None:
+        answer = predict.answer
+        if isinstance(answer, From):
+            if answer.from_ not in {check.id for check in self.exercise.check}:
+                raise self._wrong(f"{path}.answer", f"no check {answer.from_!r} to take the answer from")
+        elif predict.options and answer not in predict.options:
+            raise self._wrong(f"{path}.answer", f"{answer!r} is none of the options {', '.join(predict.options)}")
+
+    def _wrong(self, path: str, what: str) -> LabError:
+        return LabError(f"{self.file}:{line_of(self.lines, path)}", what)
+
+
+def _check_names(exercise: Exercise, script: list[Command], file: str, lines: dict[str, int]) -> None:
+    """Marks, connections and questions that are named must be there."""
+    marks = {command["name"] for command in script if command.keyword == "mark"}
+    names = {command["name"] for command in script if command.keyword in ("connect", "accept")}
+    questions = {predict.id for predict in exercise.predict}
+    for at, check in enumerate(exercise.check):
+        if check.at and check.at not in marks:
+            raise LabError(f"{file}:{line_of(lines, f'check[{at}].at')}", f"the script has no mark {check.at!r}")
+        if check.conn and check.conn not in names:
+            what = f"no connection {check.conn!r}; the script names {', '.join(sorted(names)) or 'none'}"
+            raise LabError(f"{file}:{line_of(lines, f'check[{at}].conn')}", what)
+    for command in script:
+        for name in command.get("names", []) if command.keyword == "stop" else []:
+            if name not in questions:
+                raise LabError(command.where, f"no question {name!r} to stop for")
