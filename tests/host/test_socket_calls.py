@@ -56,7 +56,7 @@ def test_descriptors_begin_at_three_and_are_not_used_twice() -> None:
     assert pair.call("a", "socket") == 6, "a new name keeps a trace readable"
 
 
-# --- by the kind of socket -----------------------------------------------------------------------------------------------
+# --- by the kind of socket --------------------------------------------------------------------------------------------
 
 FRESH = {"accept": EINVAL, "send": EPIPE, "recv": ENOTCONN, "shutdown": ENOTCONN, "getpeername": ENOTCONN}
 LISTENING = {"bind": EINVAL, "connect": EISCONN, "accept": EAGAIN, "send": EPIPE, "recv": ENOTCONN,
