@@ -12,7 +12,7 @@ from tcplab.api.messages import Bye
 from tcplab.cli import exits, options
 from tcplab.engines.errors import EngineError
 from tcplab.lab import framing, privileges
-from tcplab.lab.exercise import LabError
+from tcplab.lab.errors import LabError
 
 
 @click.command("engine", hidden=True)
@@ -20,7 +20,7 @@ from tcplab.lab.exercise import LabError
 @click.option("--lab")
 @click.option("--engine", type=click.Choice(["auto", "veth", "sim"]), default="auto")
 @options.seed
-@click.option("--rate", type=options.Rate())
+@click.option("--rate", type=options.rate, metavar="N[/D]")
 def command(fd: int, lab: str | None, engine: str, seed: int | None, rate: tuple[int, int] | None) -> int:
     """Serve a lab to the screen at the other end of the socket FD, until that is closed."""
     privileges.die_with_parent()

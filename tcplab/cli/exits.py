@@ -22,13 +22,13 @@ class Refused(click.ClickException):
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
-        self.exit_code = code
+        self.code = code
 
 
 def explain(error: Exception) -> tuple[str, int] | None:
     """(words, exit code) for a failure that is nobody's bug; None for the rest."""
     from tcplab.engines.errors import EngineError
-    from tcplab.lab.exercise import LabError
+    from tcplab.lab.errors import LabError
     from tcplab.lab.rendezvous import NoLab
     from tcplab.lab.session import SessionEnded
 

@@ -73,7 +73,7 @@ def run() -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return error.code if isinstance(error, exits.Refused) else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except BrokenPipeError:  # `tcplab labs | head -1`; the interpreter's own flush must not fail once more

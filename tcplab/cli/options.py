@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Final
 
 import click
 
 
-class Rate(click.ParamType):
-    """Lab time per wall time: `N` or `N/D`."""
-
-    name = "N[/D]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """(numerator, denominator), both above 0."""
-        if isinstance(value, tuple):
-            return value
-        above, _, below = str(value).partition("/")
-        try:
-            rate = int(above), int(below or "1")
-        except ValueError:
-            self.fail(f"{value!r} is not a rate; expected a number such as 2, or 1/10", param, ctx)
-        if not (0 < rate[0] <= 1000 and 0 < rate[1] <= 1000):
-            self.fail(f"{value!r}: both numbers of a rate are from 1 to 1000", param, ctx)
-        return rate
+def rate(text: str) -> tuple[int, int]:
+    """Lab time per wall time, `N` or `N/D`, as (numerator, denominator), both from 1 to 1000."""
+    above, _, below = text.partition("/")
+    try:
+        found = int(above), int(below or "1")
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a rate; expected a number such as 2, or 1/10") from None
+    if not (0 < found[0] <= 1000 and 0 < found[1] <= 1000):
+        raise click.BadParameter(f"{text!r}: both numbers of a rate are from 1 to 1000")
+    return found
 
 
 engine: Final = click.option(

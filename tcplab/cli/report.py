@@ -37,7 +37,7 @@ def summarize(lab: str, runner: Runner, wall: float) -> Summary:
     view = runner.view()
     return Summary(
         lab=view.exercise.id or lab,
-        title=view.exercise.title,
+        title=view.exercise.title if view.exercise.id else "",
         engine=view.engine,
         notice=view.notice,
         seed=view.seed,

@@ -16,11 +16,14 @@ from tcplab.cli import exits, options
 @options.engine
 @options.seed
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-@click.option("--pcap", type=click.File("wb"), help="Write the frames as pcapng, each with its reason as comment.")
-@click.option("--trace", type=click.File("wb"), help="Write all events as JSON, one a line.")
+@click.option(
+    "--pcap", type=click.File("wb", lazy=False), help="Write the frames as pcapng, each with its reason as comment."
+)
+@click.option("--trace", type=click.File("wb", lazy=False), help="Write all events as JSON, one a line.")
 @click.option(
     "--rate",
-    type=options.Rate(),
+    type=options.rate,
+    metavar="N[/D]",
     help="Run in real time at this rate; `do` and `exec` work meanwhile. Default: at once.",
 )
 def command(
@@ -43,7 +46,7 @@ def command(
         if rate is None:
             runner.run_headless()
         else:
-            runner.start_paced(*rate)
+            runner.start_paced(*rate, headless=True)
             hosted.server().serve(until=lambda: runner.ended)
         wall = time.monotonic() - began
         if pcap is not None:

@@ -16,7 +16,7 @@ from tcplab.cli import exits, options
 @click.argument("lab", required=False, metavar="[LAB|FILE]")
 @options.engine
 @options.seed
-@click.option("--rate", type=options.Rate(), help="Lab time per wall time at the start. Default: 1.")
+@click.option("--rate", type=options.rate, metavar="N[/D]", help="Lab time per wall time at the start. Default: 1.")
 def command(lab: str | None, engine: str | None, seed: int | None, rate: tuple[int, int] | None) -> int:
     """Open a lab on the screen: one of `tcplab labs`, a file, or free play without one."""
     if not options.on_terminal():

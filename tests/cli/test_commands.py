@@ -72,7 +72,7 @@ def test_without_a_running_lab_there_is_nobody_to_talk_to(tcplab, words: list[st
     ("text", "rate"), [("1", (1, 1)), ("10", (10, 1)), ("1/10", (1, 10)), ("1000/1000", (1000, 1000))]
 )
 def test_rates(text: str, rate: tuple[int, int]) -> None:
-    assert options.Rate()(text) == rate
+    assert options.rate(text) == rate
 
 
 def test_labs_lists_the_catalogue(tcplab) -> None:

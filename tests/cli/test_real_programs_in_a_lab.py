@@ -88,7 +88,7 @@ def test_tcpdump_shows_the_segments(running: Running, program, environment: dict
         "tcp",
     ]
     tcpdump = subprocess.Popen(
-        [*COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
     )
     assert tcpdump.stderr is not None
     while "listening on" not in (line := tcpdump.stderr.readline()):

@@ -86,7 +86,7 @@ def test_what_cannot_be_loaded_is_said(screen: Screen) -> None:
     screen.chosen = "nothing"
     with pytest.raises(start.exits.Refused) as refused:
         start.home()
-    assert refused.value.exit_code == 2
+    assert refused.value.code == 2
     assert screen.did[-1] == "close"
 
 
@@ -97,7 +97,7 @@ def test_the_screen_does_not_start_with_roots_powers(screen: Screen, monkeypatch
     monkeypatch.setattr(privileges, "give_up_root", fails)
     with pytest.raises(start.exits.Refused, match="root's powers") as refused:
         started("handshake")
-    assert refused.value.exit_code == 3
+    assert refused.value.code == 3
     assert screen.did[-1] == "close"
 
 

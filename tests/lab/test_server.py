@@ -59,8 +59,8 @@ def guarded(serve: Callable[[], None], failures: list[BaseException]) -> Callabl
 
 def guest() -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(10)
     sock.connect(f"\0tcplab-{os.geteuid()}-{os.getpid()}")
+    sock.settimeout(10)
     return sock
 
 

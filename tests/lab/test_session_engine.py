@@ -70,7 +70,7 @@ def test_without_a_lab_it_is_free_play() -> None:
     session = spawn_engine(None, "sim")
     session.ready()
     assert session.pull(0).view.exercise.id == ""
-    assert session.do("b listen 80").code == 0
+    assert session.do("b listen 81").code == 0
     assert session.do("load handshake").code == 0
     assert session.pull(0).view.exercise.id == "handshake"
     session.close()
