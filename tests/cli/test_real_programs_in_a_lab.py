@@ -93,7 +93,7 @@ def test_tcpdump_shows_the_segments(running: Running, program, environment: dict
     assert tcpdump.stderr is not None
     while "listening on" not in (line := tcpdump.stderr.readline()):
         assert line, "tcpdump ended"
-    running.exec("a", "curl", "-s", "http://10.77.0.2:8080/bytes/30000")
+    running.exec("a", "curl", "-so", "/dev/null", "http://10.77.0.2:8080/bytes/30000")
     shown, _ = tcpdump.communicate(timeout=20)
     assert len(shown.splitlines()) == 10
     assert "Flags [S.]" in shown
