@@ -266,14 +266,11 @@ def _mutate(raw: dict[str, Any], changes: Mutant, file: str) -> None:
         for part in parents:
             table = table.setdefault(part, {})
         table[last] = value
-    script = raw["lab"]["script"].splitlines()
-    for old, new in changes.script.items():
-        hits = [at for at, line in enumerate(script) if line.partition("#")[0].strip() == old]
-        if not hits:
+    script = [line.partition("#")[0].strip() for line in raw["lab"]["script"].splitlines()]
+    for old in changes.script:
+        if old not in script:
             raise LabError(file, f"mutant {changes.name!r}: the script has no line {old!r}")
-        for at in hits:
-            script[at] = new
-    raw["lab"]["script"] = "\n".join(script)
+    raw["lab"]["script"] = "\n".join(changes.script.get(line, line) for line in script)
 
 
 class _Validator:
