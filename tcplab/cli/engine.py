@@ -24,6 +24,7 @@ from tcplab.lab.errors import LabError
 def command(fd: int, lab: str | None, engine: str, seed: int | None, rate: tuple[int, int] | None) -> int:
     """Serve a lab to the screen at the other end of the socket FD, until that is closed."""
     privileges.die_with_parent()
+    privileges.adopt_home()
     screen = socket.socket(fileno=fd)
     screen.set_inheritable(False)
     try:

@@ -71,9 +71,12 @@ def run() -> int:
     try:
         code = tcplab.main(prog_name="tcplab", standalone_mode=False)
         sys.stdout.flush()
+    except exits.Refused as error:
+        click.echo(f"tcplab: {error.message}", err=True)
+        return error.code
     except click.ClickException as error:
         error.show()
-        return error.code if isinstance(error, exits.Refused) else error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except BrokenPipeError:  # `tcplab labs | head -1`; the interpreter's own flush must not fail once more

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_CAPBSET_DROP: Final = 24
@@ -71,23 +71,42 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
 
 
+def adopt_home() -> None:
+    """Have the home directory of the person who typed sudo: what is theirs is kept there, not in root's."""
+    uid = person()
+    if os.geteuid() != 0 or uid == 0:
+        return
+    entry = _entry(uid)
+    os.environ.update(HOME=entry.home, USER=entry.name, LOGNAME=entry.name, SHELL=entry.shell)
+    for name, value in list(os.environ.items()):
+        if name.startswith("XDG_") and value.startswith(("/root", "/run/user/0")):
+            del os.environ[name]
+
+
 def _become(uid: int) -> None:
     """Be that user, in all respects."""
+    entry = _entry(uid)
     typed = os.environ.get("SUDO_GID", "")
-    try:
-        entry = pwd.getpwuid(uid)
-        name, home, shell, gid = entry.pw_name, entry.pw_dir, entry.pw_shell, entry.pw_gid
-    except KeyError:  # a user without an entry, in a container say
-        name, home, shell, gid = str(uid), "/", "/bin/sh", uid
-    if typed.isascii() and typed.isdigit():
-        gid = int(typed)
-    os.initgroups(name, gid)
+    gid = int(typed) if typed.isascii() and typed.isdigit() else entry.gid
+    adopt_home()
+    os.initgroups(entry.name, gid)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
-    os.environ.update(HOME=home, USER=name, LOGNAME=name, SHELL=shell)
-    for variable in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "MAIL"):
-        if os.environ.get(variable, "").startswith(("/root", "/run/user/0")):
-            del os.environ[variable]
+
+
+class _Entry(NamedTuple):
+    name: str
+    gid: int
+    home: str
+    shell: str
+
+
+def _entry(uid: int) -> _Entry:
+    try:
+        found = pwd.getpwuid(uid)
+    except KeyError:  # a user without an entry, in a container say
+        return _Entry(str(uid), uid, "/", "/bin/sh")
+    return _Entry(found.pw_name, found.pw_gid, found.pw_dir, found.pw_shell)
 
 
 class _Header(ctypes.Structure):

@@ -9,6 +9,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from tcplab.lab import privileges
+
 _HEAD = "# Labs that you have passed, and when. You may edit this file.\n"
 
 
@@ -33,7 +35,7 @@ def mark_passed(lab: str) -> None:
     if lab in done:
         return
     done[lab] = datetime.date.today().isoformat()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), privileges.acting_as(privileges.person()):
         _write(done)
 
 
