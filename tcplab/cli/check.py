@@ -19,12 +19,15 @@ def command(labs: tuple[str, ...], seeds: int, quiet: bool) -> int:
     engine, notice = choose_engine()
     if engine != "veth":
         click.echo(f"veth is not compared with sim: {notice}", err=True)
-    good = bad = 0
+    good = bad = unreadable = 0
     for finding in prove(labs, seeds, veth=engine == "veth"):
         good += finding.ok
         bad += not finding.ok
+        unreadable += finding.unreadable
         if not finding.ok or not quiet:
             detail = f": {finding.detail}" if finding.detail else ""
             click.echo(f"{'ok    ' if finding.ok else 'WRONG '} {finding.lab}: {finding.what}{detail}")
     click.echo(f"{good} proved, {bad} wrong")
+    if unreadable:
+        return exits.USAGE
     return exits.FAILED if bad else exits.PASSED

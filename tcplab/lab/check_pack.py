@@ -27,6 +27,8 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
     ok: bool
     detail: str = ""
+    unreadable: bool = False
+    """The file itself is wrong, so nothing else could be looked at."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ def prove(labs: Iterable[str], seeds: int = 20, veth: bool = False) -> Iterator[
         try:
             source = load(lab)
         except LabError as wrong:
-            yield Finding(lab, "the file is right", False, str(wrong))
+            yield Finding(lab, "the file is right", False, str(wrong), True)
             continue
         exercise = source.exercise
         if exercise is None:
