@@ -7,6 +7,7 @@ segment find its row: what an arrival caused by the frame's number, what led to 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ MOST_ENTRIES: Final = 1000
 WINDOW: Final = 100 * MS
 CROWD: Final = 60
 """Segments in one WINDOW that are still drawn one by one."""
+ALIKE: Final = 4
+"""Forged segments with the same end that are drawn one by one before the rest are gathered."""
+_COMMENT: Final = re.compile(r"\s+#\s[^\"]*$")
 _SILENT: Final = ("", "EAGAIN", "EINPROGRESS", "EALREADY")
 
 
@@ -68,6 +72,9 @@ class Entry:
     who: str
     text: str
     role: str = ""
+    reason: str = ""
+    """Why a segment was dropped; the same again is counted in `more`."""
+    more: int = 0
 
 
 @dataclass(slots=True)
@@ -96,6 +103,7 @@ class Model:
         self._waiting: list[_Waiting] = []
         self._arrival: tuple[Nanos, str, int] = (-1, "", 0)
         self._rung: dict[tuple[str, str], int] = {}
+        self._full: dict[tuple[str, int, str], bool] = {}
         self._window = 0
         self._in_window = 0
         self._crowded = False
@@ -135,7 +143,7 @@ class Model:
                 self._called(event)
             case ev.Named():
                 self.aliases[event.conn] = event.alias
-                self.aliases[names.reverse(event.conn)] = event.alias
+                self.aliases.setdefault(names.reverse(event.conn), event.alias)
             case _:
                 self._lab(event)
 
@@ -227,7 +235,36 @@ class Model:
         self._note(event, event.host, event.conn, note, event.n)
         if (row := self._by_frame.get(event.n)) is not None:
             row.fate, row.fate_why = "dropped", why
-        self._say(event.t, event.host, f"drops {self._of(event.n, event.conn)}: {event.reason}", "trouble")
+        self._say_dropped(event)
+        if row is not None and row.forged:
+            self._gather(row, event.reason)
+
+    def _gather(self, row: Row, reason: str) -> None:
+        """Forged segments that meet the same end, one after the other: after a few the rest are counted, not drawn."""
+        row.role = f"all dropped, {reason}"
+        if self.rows[-1] is not row or row.sent is None or len(self.rows) <= ALIKE:
+            return
+        before = self.rows[-2]
+        if before.kind == "fold" and before.role == row.role:
+            self._by_frame.pop(row.sent.n, None)
+            self.rows.pop()
+            self._serial -= 1
+            before.count[names.flags(row.sent.flags)] += 1
+            before.until = row.t
+        elif all(self.rows[-at].role == row.role for at in range(2, ALIKE + 2)):
+            self._by_frame.pop(row.sent.n, None)
+            row.count[names.flags(row.sent.flags)] += 1
+            row.kind, row.sent, row.until = "fold", None, row.t
+
+    def _say_dropped(self, event: ev.Dropped) -> None:
+        """The same reason again and again is one line with a count."""
+        last = self.log[-1] if self.log else None
+        if last is not None and last.reason == event.reason and last.who == event.host:
+            last.more += 1
+            last.text = f"{last.text.partition(' (and')[0]} (and {last.more:,} more)"
+            return
+        what = self._of(event.n, event.conn)
+        self.log.append(Entry(event.t, event.host, f"drops {what}: {event.reason}", "trouble", event.reason))
 
     def _of(self, n: int, conn: str) -> str:
         row = self._by_frame.get(n)
@@ -251,10 +288,12 @@ class Model:
 
     def _queue(self, event: ev.Queue) -> None:
         what = "SYN queue" if event.which == "syn" else "accept queue"
-        if event.op == "full":
+        key = (event.host, event.port, event.which)
+        if event.op == "remove":
+            self._full.pop(key, None)
+        elif event.length >= event.limit and key not in self._full:
+            self._full[key] = True
             self._say(event.t, event.host, f":{event.port} {what} FULL {event.length}/{event.limit}", "trouble")
-        elif event.op == "add" and event.length >= event.limit:
-            self._say(event.t, event.host, f":{event.port} {what} is now full {event.length}/{event.limit}", "rtx")
 
     def _called(self, event: ev.Called) -> None:
         result = event.errno or event.result or (f"{event.octets} octets" if event.octets else "ok")
@@ -271,7 +310,9 @@ class Model:
             case ev.Injected():
                 self._ruler(event.t, f"inject {event.text}", "x")
             case ev.Ran():
-                self._ruler(event.t, event.line, "ruler" if event.by == "script" else "accent")
+                line = _COMMENT.sub("", event.line)
+                if line.split(" ")[0] not in ("mark", "stop"):  # they say it themselves
+                    self._ruler(event.t, line, "ruler" if event.by == "script" else "accent")
             case ev.Marked():
                 self._ruler(event.t, f"mark {event.name}", "dim")
             case ev.Stopped():
@@ -344,4 +385,5 @@ def fold_text(row: Row) -> str:
     parts = ", ".join(f"{kind} {count:,}" for kind, count in row.count.most_common(4))
     span = duration(max(row.until - row.t, MS))
     total = row.count.total()
-    return f"{total:,} more segment{'s' if total > 1 else ''} in {span} ({parts})"
+    end = f": {row.role}" if row.role else ""
+    return f"{total:,} more segment{'s' if total > 1 else ''} in {span} ({parts}){end}"

@@ -8,7 +8,7 @@ from tcplab.api.events import Called, Dropped, Queue, Ran, Sent, StateChanged, T
 from tcplab.tui.draw import detail, ladder
 from tcplab.tui.draw.glyphs import ASCII, UNICODE, VGA, choose
 from tcplab.tui.draw.spans import plain, width
-from tcplab.tui.model import CROWD, MOST_ENTRIES, MOST_ROWS, Model, Row, fold_text, label
+from tcplab.tui.model import ALIKE, CROWD, MOST_ENTRIES, MOST_ROWS, Model, Row, fold_text, label
 from tcplab.units import MS, SEC
 
 
@@ -131,6 +131,26 @@ def test_a_slow_flood_is_drawn_one_by_one() -> None:
     assert len(segments(model)) == 200
 
 
+def test_forged_segments_with_the_same_end_are_gathered() -> None:
+    model = Model()
+    for sent in flood(100, apart=20 * MS):
+        arrived = sent.t + 2 * MS
+        model.fold([sent, Dropped(arrived, "b", f"{A}>x", sent.n, "synq full", "TcpExtListenDrops")])
+    assert len(model.rows) == ALIKE + 1
+    assert fold_text(model.rows[-1]) == "96 more segments in 1.9 s (SYN 96): all dropped, synq full"
+    assert [row.serial for row in model.rows] == list(range(1, ALIKE + 2))
+    (entry,) = model.log
+    assert entry.text.endswith("synq full (and 99 more)")
+
+
+def test_a_full_queue_is_said_once() -> None:
+    model = Model()
+    model.fold([Queue(at, "b", 80, "syn", "full", 5, 5, A) for at in range(3)])
+    assert [entry.text for entry in model.log] == [":80 SYN queue FULL 5/5"]
+    model.fold([Queue(4, "b", 80, "syn", "remove", 4, 5, A), Queue(5, "b", 80, "syn", "add", 5, 5, A)])
+    assert len(model.log) == 2
+
+
 def test_memory_is_bounded() -> None:
     model = Model()
     for at in range(3):
@@ -138,7 +158,7 @@ def test_memory_is_bounded() -> None:
     assert len(model.rows) == MOST_ROWS
     assert len(model._by_frame) <= MOST_ROWS
     for at in range(2 * MOST_ENTRIES):
-        model.fold([Queue(at, "b", 80, "syn", "full", 5, 5, A)])
+        model.fold([Timer(at, "a", AB, "rto", "fired", at)])
     assert len(model.log) == MOST_ENTRIES
 
 

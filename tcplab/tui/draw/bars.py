@@ -60,6 +60,8 @@ def top(view: LabView, room: int, glyphs: Glyphs, stepping: bool) -> Line:
 
 def upcoming(view: LabView) -> str:
     """`RTO a:40001 +72 ms`."""
+    if view.exercise.phase == "predict":
+        return "what you predict"
     if view.next_at >= NEVER:
         return "nothing is due"
     ahead = max(0, view.next_at - view.t)

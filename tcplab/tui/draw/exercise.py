@@ -29,7 +29,9 @@ def pane(exercise: ExerciseView, room: int, glyphs: Glyphs, cursor: int) -> list
         return [[(text, "trouble")] for text in wrap(exercise.error, room)]
     open_questions = asked(exercise)
     if open_questions:
-        return _question(open_questions[0], len(open_questions), room, glyphs, cursor)
+        question = _question(open_questions[0], len(open_questions), room, glyphs, cursor)
+        about = [[(text, "dim")] for part in (exercise.goal, exercise.brief) if part for text in wrap(part, room)]
+        return [*question, [], *about]
     lines: list[Line] = [[(text, "value")] for text in wrap(exercise.goal, room)]
     if exercise.phase == "predict":
         return [*lines, [], [("Locked. ", "ok+"), ("enter or space: run on and look.", "accent")], *_given(exercise)]
@@ -63,11 +65,11 @@ def _question(question: PredictView, left: int, room: int, glyphs: Glyphs, curso
     lines += [[(text, "value")] for text in wrap(question.ask, room)]
     for index, choice in enumerate(question.choices):
         here = index == cursor % len(question.choices)
-        first, *rest = wrap(choice.text, max(10, room - 6))
+        first, *rest = wrap(choice.text, max(10, room - 7))
         mark = glyphs.here if here else " "
         letter = chr(ord("a") + index)
-        lines.append([(f" {mark} {letter} ", "accent" if here else "dim"), (first, "value" if here else "")])
-        lines += [[("     ", ""), (text, "value" if here else "")] for text in rest]
+        lines.append([(f" {mark} {letter}) ", "accent" if here else "dim"), (first, "value" if here else "")])
+        lines += [[("      ", ""), (text, "value" if here else "")] for text in rest]
     if question.choices:
         hint = "arrows or a letter choose, enter locks; a wrong guess costs nothing"
     else:

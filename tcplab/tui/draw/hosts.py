@@ -38,17 +38,17 @@ def peers(host: HostView) -> list[Peer]:
 def pane(host: HostView, ink: Ink, chosen: str, detail: bool = False) -> tuple[list[Line], list[str]]:
     """The pane's lines, and for each line the connection it stands for (or nothing). `detail`: say the limits' why."""
     lines: list[Line] = []
-    for listener in host.listeners:
-        lines += _listener(listener, host, ink, detail)
+    for listener in sorted(host.listeners, key=lambda one: not _busy(one)):
+        if _busy(listener) or len(host.listeners) == 1 or detail:
+            lines += _listener(listener, host, ink, detail)
+        else:
+            lines.append(_idle(listener, host))
     keys = [""] * len(lines)
     listed = peers(host)
     if not listed:
         if not lines:
             lines += _empty(host.name, ink.room)
         return lines, [""] * len(lines)
-    if lines:
-        lines.append([])
-        keys.append("")
     lines.append(_columns(ink.room))
     keys.append("")
     for peer in listed:
@@ -82,6 +82,18 @@ def _listener(listener: ListenerView, host: HostView, ink: Ink, detail: bool) ->
         waiting = ", ".join(names.endpoint(peer) for peer in listener.accept_queue)
         lines.append([(" waits for accept(): ", "dim"), (waiting, "")])
     return lines
+
+
+def _busy(listener: ListenerView) -> bool:
+    """Something waits there, or was turned away."""
+    seen = listener.syn_len, listener.accept_len, listener.syn_dropped, listener.overflows, listener.cookies_sent
+    return any(seen)
+
+
+def _idle(listener: ListenerView, host: HostView) -> Line:
+    """A listener without anything to tell, beside one that has."""
+    head: Line = [(f" {names.port(listener.local)}", "value"), (" LISTEN", f"{host.name}+")]
+    return [*head, (f"  synq 0/{listener.syn_limit}  acceptq 0/{listener.accept_limit}", "dim")]
 
 
 def _gauge(text: str, count: int, limit: int, ink: Ink) -> Line:
@@ -188,7 +200,7 @@ def tcb(peer: Peer | None, host: str, ink: Ink) -> list[Line]:
     right: Line = [(f"{peer.congestion} ", "dim"), (peer.ca_state, "" if peer.ca_state == "Open" else "rtx")]
     lines = [sides(head, right, ink.room), [("timers", "dim")], *timer_lines(peer.timers, ink)]
     if peer.state == "TIME_WAIT":
-        return [*lines, *[[(text, "dim")] for text in wrap(_TIME_WAIT, ink.room)]]
+        return [*lines, [], *[[(text, "dim")] for text in wrap(_TIME_WAIT, ink.room)]]
     flight = (peer.snd_nxt - peer.snd_una) & 0xFFFFFFFF
     lines.append(sides([("send", "dim")], _pair("ISS", str(peer.iss), 10), ink.room))
     lines.append(_facts("SND.UNA", _rel(peer.snd_una, peer.iss), "SND.NXT", _rel(peer.snd_nxt, peer.iss)))
@@ -212,8 +224,8 @@ def tcb(peer: Peer | None, host: str, ink: Ink) -> list[Line]:
 
 
 _TIME_WAIT: Final = (
-    "This side closed first, so it waits 2MSL: old segments of this connection must die before the port pair is used "
-    "again, and the peer's FIN may need another ACK. J jumps over it."
+    "This side closed first. Until the time is over its port pair is not free: an old segment could be taken for one "
+    "of a new connection. J jumps over the wait."
 )
 
 

@@ -44,5 +44,5 @@ def arrange(width: int, height: int, pane: str, zoomed: bool) -> Layout:
     everything = {name for names in PANES.values() for name in names}
     if width >= 140 and height >= 40:
         side = min(44 if width < 180 else 48, (width - 62) // 2)
-        return Layout(frozenset(everything), side, 14 if height < 56 else 18, False, 18)
+        return Layout(frozenset(everything), side, 13 if height < 56 else 18, False, 18)
     return Layout(frozenset(everything - set(PANES["4"])), min(38, (width - 62) // 2), 11, False, 0)

@@ -53,6 +53,8 @@ class Lines(Widget):
 
     def titles(self, title: str, subtitle: str = "") -> None:
         """The words in the border; setting the same ones again costs nothing."""
+        room = max(1, self.outer_size.width - 6)
+        title = title if len(title) <= room else title[: room - 1] + "…"
         if (title, subtitle) != (self._title, self._subtitle):
             self._title, self._subtitle = title, subtitle
             self.border_title = self._theme.glyphs.text(title).replace("[", r"\[")
