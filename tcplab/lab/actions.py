@@ -22,7 +22,6 @@ from tcplab.wire import ipv4
 MOST_FLOOD: Final = 10_000
 _OTHER: Final = {"a": "b", "b": "a"}
 _DEFAULT_BACKLOG: Final = 16
-_PLACES: Final = {"exact": "exact", "in": "in-window", "out": "outside"}
 
 
 class Stage:
@@ -173,16 +172,24 @@ class Stage:
         return name
 
     def _fd(self, command: Command) -> int:
-        """The descriptor behind a name; LabError when there is none (yet)."""
+        """The descriptor behind a name on this host: its own, or the one that took the other host's connection."""
         host, name = command["host"], command["name"]
         task = self.tasks.get((host, name))
-        if task is None:
-            known = sorted(other for owner, other in self.tasks if owner == host)
-            there = f"{host} has {', '.join(known)}" if known else f"{host} has no connection with a name"
-            raise LabError(command.where, f"no {name!r} on {host}; {there}")
-        if task.fd < 0:
+        if task is not None and task.fd >= 0:
+            return task.fd
+        label = self.names.get(name, {}).get(host, "")
+        for conn in self.view(host).conns:
+            if conn.conn == label and conn.fd >= 0:
+                return conn.fd
+        if label and task is None:
+            raise LabError(
+                command.where, f"no application on {host} has {name} open; first: {host} accept PORT as NAME"
+            )
+        if task is not None:
             raise LabError(command.where, f"{name} waits in accept(): there is no connection yet")
-        return task.fd
+        known = sorted(other for owner, other in self.tasks if owner == host)
+        there = f"{host} has {', '.join(known)}" if known else f"{host} has no connection with a name"
+        raise LabError(command.where, f"no {name!r} on {host}; {there}")
 
     def _listener(self, command: Command, host: str, port: int) -> int:
         for listener in self.view(host).listeners:
@@ -256,7 +263,7 @@ class Stage:
         conn = self._victim(command, host, name)
         here, _, there = conn.conn.partition(">")
         victim = inject.Victim(MAC[host], (*_endpoint(there), *_endpoint(here)), conn.rcv_nxt, conn.rcv_wnd)
-        which: str | int = _PLACES[where] if where in _PLACES else int(where)
+        which: str | int = where if where in inject.PLACES else int(where)
         self._tell(f"RST to {host}, as if from {there}, sequence number {where}")
         self.world.inject(host, inject.rst(victim, which), f"forged RST, sequence number {where}", "RFC 5961 3")
         return f"a forged RST is on its way to {host}"

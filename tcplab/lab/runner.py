@@ -11,6 +11,7 @@ from tcplab.api.events import AnyEvent, Ended, Marked, Ran, Stopped
 from tcplab.api.messages import Reply
 from tcplab.api.views import CheckView, LabView
 from tcplab.engines.errors import EngineError
+from tcplab.engines.loop import Handle
 from tcplab.engines.world import World
 from tcplab.lab import checks, progress, views
 from tcplab.lab.actions import Stage
@@ -51,7 +52,7 @@ class Runner:
         self.given: dict[str, str] = {}
         self.asking: tuple[str, ...] = ()
         self.asked: set[str] = set()
-        self._until: Command | None = None
+        self._until: tuple[Command, Handle] | None = None
         self._cached: tuple[CheckView, ...] = ()
         self.world.subscribe(self._listen)
         self.world.loop.at(0, self._go, "script: begin")
@@ -168,7 +169,6 @@ class Runner:
     def _go(self) -> None:
         """Run the script's lines up to the next that lets time pass."""
         script = self.source.script
-        self._until = None
         while self.line < len(script):
             command = script[self.line]
             self.line += 1
@@ -209,8 +209,8 @@ class Runner:
         if self._holds(command):
             return False
         loop = self.world.loop
-        self._until = command
-        loop.at(loop.now + command["time"], lambda: self._too_late(command), f"script: {command.line}")
+        late = loop.at(loop.now + command["time"], lambda: self._too_late(command), f"script: {command.line}")
+        self._until = (command, late)
         return True
 
     def _holds(self, command: Command) -> bool:
@@ -218,13 +218,13 @@ class Runner:
         return self.stage.state(command["host"], command["name"]) == wanted
 
     def _too_late(self, command: Command) -> None:
-        if self._until is command:
-            state = self.stage.state(command["host"], command["name"])
-            self._fail(f"{command.where}: {command.line}: it is {state} instead")
+        state = self.stage.state(command["host"], command["name"])
+        self._fail(f"{command.where}: {command.line}: it is {state} instead")
 
     def _listen(self, event: AnyEvent) -> None:
         """What `until` waits for may have come: the script goes on at this very instant."""
-        if self._until is not None and self._holds(self._until):
+        if self._until is not None and self._holds(self._until[0]):
+            self._until[1].cancel()
             self._until = None
             self.world.loop.at(self.world.loop.now, self._go, "script: goes on")
 

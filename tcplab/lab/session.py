@@ -144,14 +144,14 @@ class Remote:
         self._inbox = framing.up()
         self._lock = threading.Lock()
         self._ended: SessionEnded | None = None
+        self._greeting: Reply | None = None if process is not None else Reply("")
+        """The Reply with which a spawned engine begins; a lab that is joined is ready."""
         sock.settimeout(ANSWER)
 
     def ready(self) -> Reply:
         """Wait until the engine that was spawned has its lab; SessionEnded with its own words if it could not."""
         with self._lock:
-            answer = self._receive()[0]
-        assert isinstance(answer, Reply), answer
-        return answer
+            return self._await_greeting()
 
     def do(self, line: str, by: str = "console") -> Reply:
         """Run one line of the command language."""
@@ -191,8 +191,7 @@ class Remote:
 
     def _ask(self, question: Down) -> tuple[Up, list[int]]:
         with self._lock:
-            if self._ended is not None:
-                raise self._ended
+            self._await_greeting()
             try:
                 self._sock.sendall(framing.pack(question))
             except (BrokenPipeError, ConnectionResetError):
@@ -200,6 +199,15 @@ class Remote:
             except OSError as error:
                 raise self._end(f"the engine cannot be reached: {error}") from error
             return self._receive()
+
+    def _await_greeting(self) -> Reply:
+        if self._ended is not None:
+            raise self._ended
+        if self._greeting is None:
+            answer = self._receive()[0]
+            assert isinstance(answer, Reply), answer
+            self._greeting = answer
+        return self._greeting
 
     def _receive(self) -> tuple[Up, list[int]]:
         """One message and the descriptors that came with it."""
