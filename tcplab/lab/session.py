@@ -135,7 +135,11 @@ class Remote:
     """A session with an engine process. Any thread may call; each call waits for its answer (ANSWER seconds)."""
 
     def __init__(
-        self, sock: socket.socket, process: subprocess.Popen[bytes] | None = None, words: IO[bytes] | None = None
+        self,
+        sock: socket.socket,
+        process: subprocess.Popen[bytes] | None = None,
+        words: IO[bytes] | None = None,
+        greets: bool = False,
     ) -> None:
         self._sock = sock
         self._process = process
@@ -144,8 +148,8 @@ class Remote:
         self._inbox = framing.up()
         self._lock = threading.Lock()
         self._ended: SessionEnded | None = None
-        self._greeting: Reply | None = None if process is not None else Reply("")
-        """The Reply with which a spawned engine begins; a lab that is joined is ready."""
+        self._greeting: Reply | None = None if greets else Reply("")
+        """The Reply with which an engine greets the screen that spawned it; a lab that is joined is ready."""
         sock.settimeout(ANSWER)
 
     def ready(self) -> Reply:
@@ -266,4 +270,4 @@ def spawn_engine(lab: str | None, engine: str = "auto", seed: int | None = None,
             start_new_session=True,
             env=os.environ | invocation.environment(),
         )
-    return Remote(ours, process, words)
+    return Remote(ours, process, words, greets=True)

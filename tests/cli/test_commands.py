@@ -56,7 +56,7 @@ def test_start_needs_a_terminal(tcplab) -> None:
 def test_wrong_usage_is_exit_code_2(tcplab, words: list[str]) -> None:
     done = tcplab(*words)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.strip()
+    assert (done.stderr + done.stdout).strip()
 
 
 @pytest.mark.parametrize(

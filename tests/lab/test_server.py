@@ -36,7 +36,7 @@ def serving(lab: FakeLab, door: socket.socket | None = None, guests: Guests | No
     failures: list[BaseException] = []
     thread = threading.Thread(target=guarded(server.serve, failures))
     thread.start()
-    screen = Remote(ours)
+    screen = Remote(ours, greets=True)
     try:
         assert screen.ready() == Reply("a notice")
         yield screen
