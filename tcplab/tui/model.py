@@ -7,7 +7,6 @@ segment find its row: what an arrival caused by the frame's number, what led to 
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ CROWD: Final = 60
 """Segments in one WINDOW that are still drawn one by one."""
 ALIKE: Final = 4
 """Forged segments with the same end that are drawn one by one before the rest are gathered."""
-_COMMENT: Final = re.compile(r"\s+#\s[^\"]*$")
 _SILENT: Final = ("", "EAGAIN", "EINPROGRESS", "EALREADY")
 
 
@@ -162,8 +160,11 @@ class Model:
         mine = [one for one in self._waiting if (one.t, one.host, one.conn) == (event.t, event.src, event.conn)]
         self._waiting = [one for one in self._waiting if one not in mine]
         notes = [one.note for one in mine]
+        rung = self._rung.get((event.src, event.conn), 0)
+        for note in notes:
+            if event.rtx and rung and note.role == "rtx":
+                note.text += f" #{rung}"
         if event.rtx and not any(note.role == "rtx" for note in notes):
-            rung = self._rung.get((event.src, event.conn), 0)
             notes.append(Note(f"rtx #{rung}" if rung else "rtx", "rtx", event.why, event.ref))
         row.notes[event.src].extend(notes)
 
@@ -310,7 +311,7 @@ class Model:
             case ev.Injected():
                 self._ruler(event.t, f"inject {event.text}", "x")
             case ev.Ran():
-                line = _COMMENT.sub("", event.line)
+                line = names.bare(event.line)
                 if line.split(" ")[0] not in ("mark", "stop"):  # they say it themselves
                     self._ruler(event.t, line, "ruler" if event.by == "script" else "accent")
             case ev.Marked():
@@ -336,9 +337,13 @@ class Model:
             return
         self._waiting = [one for one in self._waiting if one not in late]
         for one in late:
-            if one.alone and one.host in ("a", "b"):
-                row = self._add(Row("remark", one.t, 0, text=self.name(one.conn) if one.conn else ""))
-                row.notes[one.host].append(one.note)
+            if not one.alone or one.host not in ("a", "b"):
+                continue
+            name = self.name(one.conn) if one.conn else ""
+            row = self.rows[-1] if self.rows else None
+            if row is None or (row.kind, row.t, row.text) != ("remark", one.t, name) or not row.notes[one.host]:
+                row = self._add(Row("remark", one.t, 0, text=name))
+            row.notes[one.host].append(one.note)
 
     def _add(self, row: Row) -> Row:
         self._serial += 1

@@ -41,7 +41,7 @@ def test_a_loss_is_a_cross_inside_the_arrow_and_a_repeat_says_so() -> None:
     assert "SYN,ACK seq 0 ack 1 ╌╌╌│" in lost
     repeat = next(line for line in lines if "RTX SYN " in line)
     assert "►►│" in repeat
-    assert " RTO " in repeat
+    assert " RTO #1 │" in repeat
     assert any("│◄◄─── RTX SYN,ACK" in line for line in lines)
 
 
@@ -100,6 +100,15 @@ def test_an_error_of_a_call_is_seen() -> None:
     model.fold([Called(131 * SEC, "a", "c1", "connect", "b:80", errno="ETIMEDOUT", conn=AB)])
     assert "ETIMEDOUT" in drawn(model)[0]
     assert model.log[-1].text == "c1 connect(b:80) = ETIMEDOUT"
+
+
+def test_what_the_application_is_told_stands_beside_the_end() -> None:
+    model = Model()
+    closed = StateChanged(15 * SEC, "a", AB, "SYN_SENT", "CLOSED", "the last wait is over")
+    model.fold([closed, Called(15 * SEC, "a", "c1", "connect", "b:80", errno="ETIMEDOUT", conn=AB)])
+    (line,) = drawn(model)
+    assert "CLOSED │" in line
+    assert "connect() fails with ETIMEDOUT" in line
 
 
 def test_what_the_script_does_is_a_ruler() -> None:

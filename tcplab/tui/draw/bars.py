@@ -48,7 +48,7 @@ def top(view: LabView, room: int, glyphs: Glyphs, stepping: bool) -> Line:
     clock: Line = [(text, role), (f" {names.stopwatch(view.t)} ", "value")]
     if room < 60:
         return sides([(" tcplab ", "accent")], clock, room)
-    coming = upcoming(view) if not view.playing else ""
+    coming = upcoming(view) if not view.playing and view.exercise.phase != "predict" else ""
     following: Line = [(f"next: {coming}  ", "rtx")] if coming else []
     right = [*wire, *following, *clock]
     if width(right) > room - 16:
@@ -60,8 +60,6 @@ def top(view: LabView, room: int, glyphs: Glyphs, stepping: bool) -> Line:
 
 def upcoming(view: LabView) -> str:
     """`RTO a:40001 +72 ms`."""
-    if view.exercise.phase == "predict":
-        return "what you predict"
     if view.next_at >= NEVER:
         return "nothing is due"
     ahead = max(0, view.next_at - view.t)

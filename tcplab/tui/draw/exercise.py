@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tcplab.api.views import CheckView, ExerciseView, PredictView
@@ -30,14 +31,16 @@ def pane(exercise: ExerciseView, room: int, glyphs: Glyphs, cursor: int) -> list
     open_questions = asked(exercise)
     if open_questions:
         question = _question(open_questions[0], len(open_questions), room, glyphs, cursor)
-        about = [[(text, "dim")] for part in (exercise.goal, exercise.brief) if part for text in wrap(part, room)]
+        about = [
+            [(text, "dim")] for part in (exercise.goal, _flowing(exercise.brief)) if part for text in wrap(part, room)
+        ]
         return [*question, [], *about]
     lines: list[Line] = [[(text, "value")] for text in wrap(exercise.goal, room)]
     if exercise.phase == "predict":
         return [*lines, [], [("Locked. ", "ok+"), ("enter or space: run on and look.", "accent")], *_given(exercise)]
     finished = exercise.phase == "done"
     if not finished:
-        lines += [[(text, "dim")] for text in wrap(exercise.brief, room)]
+        lines += [[(text, "dim")] for text in wrap(_flowing(exercise.brief), room)]
     lines.append([])
     if finished:
         lines += _debrief(exercise, room, glyphs)
@@ -45,6 +48,11 @@ def pane(exercise: ExerciseView, room: int, glyphs: Glyphs, cursor: int) -> list
         lines += _check(check, room, glyphs)
     lines += _hints(exercise, room)
     return lines
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs as one line each: the file's own line ends mean nothing, its indented lines do."""
+    return re.sub(r"(?<!\n)\n(?![\n ])", " ", text)
 
 
 def _free(exercise: ExerciseView, room: int) -> list[Line]:

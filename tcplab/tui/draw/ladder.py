@@ -41,8 +41,9 @@ def row_line(row: Row, cols: Columns, glyphs: Glyphs, raw: bool) -> Line:
         return [*time, *_ruler(row.text, row.role, room, glyphs.line)]
     if row.kind == "fold":
         return [*time, *fit([(f"  {glyphs.dots} {fold_text(row)} {glyphs.dots}", "dim")], room)]
+    middle: Line
     if row.sent is None:
-        middle: Line = [(f"{row.text:^{cols.wire}}"[: cols.wire], "dim")]
+        middle = _remark(row, cols.wire)
     else:
         middle = _arrow(row, cols.wire, glyphs, raw)
     left, right = _notes(row.notes["a"], glyphs), _notes(row.notes["b"], glyphs)
@@ -50,6 +51,14 @@ def row_line(row: Row, cols: Columns, glyphs: Glyphs, raw: bool) -> Line:
     pad: Line = [(" " * (cols.note - used), "")] if used < cols.note else []
     line = [*time, *pad, *fit(left, min(used, cols.note), ".."), (f" {glyphs.bar}", "edge"), *middle]
     return [*line, (f"{glyphs.bar} ", "edge"), *fit(right, cols.note, "..")]
+
+
+def _remark(row: Row, room: int) -> Line:
+    """Which connection it was, and what its application was told, where a segment would have its arrow."""
+    notes = [*row.notes["a"], *row.notes["b"]]
+    told = next((note.why for note in notes if note.text.isupper() and note.text.startswith("E") and note.why), "")
+    words = f"{row.text}: {told}" if told and row.text else told or row.text
+    return fit([(f"{words:^{room}}", "dim")], room)
 
 
 def _ruler(text: str, role: str, room: int, sign: str) -> Line:

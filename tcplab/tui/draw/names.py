@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tcplab.units import MS, SEC, Nanos
@@ -18,6 +19,7 @@ TIMERS: Final = {
     "finwait2": "FIN_WAIT_2",
     "synack": "SYN,ACK",
 }
+_COMMENT: Final = re.compile(r"\s+#\s[^\"]*$")
 INFINITE: Final = 0x7FFF_FFFF
 """An ssthresh that nothing has lowered yet, as Linux stores it."""
 
@@ -30,6 +32,11 @@ def state(name: str) -> str:
 def flags(short: str) -> str:
     """`SYN,ACK` for `SA`; `none` for a segment without flags."""
     return ",".join(FLAGS.get(letter, letter) for letter in short) or "none"
+
+
+def bare(line: str) -> str:
+    """A line of the lab's language without its comment."""
+    return _COMMENT.sub("", line)
 
 
 def endpoint(text: str) -> str:

@@ -190,7 +190,7 @@ class Drawing(Screen[None]):
         if width(line) + len(coming) + 3 <= room:
             line += [edge, (coming, "dim")]
         if view.faults:
-            line += [edge, (view.faults[-1], "x")]
+            line += [edge, (names.bare(view.faults[-1]), "x")]
         return fit(line, room)
 
     def pane_widget(self) -> Lines:
