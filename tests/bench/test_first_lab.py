@@ -91,5 +91,3 @@ def test_connects(engine: str, benchmark: Callable[..., float], report: Report) 
     measure = kernel_connects if engine == "kernel" else lambda count: one_connects(engine, count)
     rate = benchmark.pedantic(measure, args=(CONNECTS,), rounds=1)  # type: ignore[attr-defined]
     report("open, 1 octet echo, close", engine, rate, "connects/s")
-
-
