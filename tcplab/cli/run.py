@@ -51,8 +51,10 @@ def command(
         wall = time.monotonic() - began
         if pcap is not None:
             pcap.write(runner.world.pcapng())
+            pcap.flush()  # here, so that a full disk is an error and not a silence
         if trace is not None:
             report.write_trace(runner.events, trace)
+            trace.flush()
         summary = report.summarize(lab, runner, wall)
     finally:
         runner.close()

@@ -173,6 +173,9 @@ class Source(msgspec.Struct):
     file: str = ""
 
 
+LONGEST: Final = 1 << 20
+"""Characters of a lab file."""
+
 FREE_PLAY: Final = """\
 b sysctl tcp_syncookies=0
 b listen 80 backlog=4
@@ -198,12 +201,15 @@ def load(lab: str | None) -> Source:
     if path.is_dir():
         path /= "exercise.toml"
     try:
-        text = path.read_text()
+        with path.open() as file:
+            text = file.read(LONGEST + 1)
     except FileNotFoundError:
         known = ", ".join(info.id for info in catalogue.all())
         raise LabError("", f"no lab and no file {lab!r}; the labs are {known}") from None
     except (OSError, UnicodeDecodeError) as wrong:
         raise LabError(str(path), f"cannot be read: {wrong}") from None
+    if len(text) > LONGEST:
+        raise LabError(str(path), f"longer than {LONGEST} characters: not a lab")
     if path.suffix == ".toml":
         return read(text, str(path))
     return _script(path.name, text, str(path))

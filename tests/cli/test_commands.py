@@ -103,6 +103,16 @@ def test_run_as_json_with_trace_and_capture(tcplab, tmp_path: Path) -> None:
     assert ((tmp_path / "t.pcapng").read_bytes(), (tmp_path / "t.jsonl").read_bytes()) == (capture, trace)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_and_an_endless_file_are_errors(tcplab) -> None:
+    done = tcplab("run", "handshake", "--engine", "sim", "--pcap", "/dev/full")
+    assert done.returncode == 3
+    assert "No space left" in done.stderr
+    done = tcplab("run", "/dev/zero")
+    assert done.returncode == 2
+    assert "not a lab" in done.stderr
+
+
 def test_a_trace_on_standard_output_has_it_for_itself(tcplab) -> None:
     done = tcplab("run", "handshake", "--engine", "sim", "--trace", "-")
     assert all(json.loads(line) for line in done.stdout.splitlines())
