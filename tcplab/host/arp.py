@@ -72,7 +72,11 @@ def arrives(machine: Machine, frame: bytes) -> None:
     """Learn from a question or an answer, and answer a question for our own address."""
     packet = arp.parse(frame, ethernet.HEADER)
     asked = packet.tpa == machine.addr
-    if asked or packet.spa in machine.resolving:
+    if packet.spa == machine.addr:
+        machine.dropped(
+            "", "ARP conflict", "", f"{ip_text(packet.spa)} is our own address: not believed", "RFC 5227 2.4"
+        )
+    elif packet.spa and (asked or packet.spa in machine.resolving):
         machine.learn(packet.spa, packet.sha)
     if packet.op == REQUEST and asked:
         payload = arp.build(REPLY, machine.mac, machine.addr, packet.sha, packet.spa)

@@ -6,7 +6,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from tcplab.tcp import user
+from tcplab.tcp import seq, user
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import icmp, ipv4
 from tcplab.wire.errors import WireError
@@ -14,16 +14,25 @@ from tcplab.wire.errors import WireError
 if TYPE_CHECKING:
     from tcplab.host.machine import Machine
 
-_PORTS = struct.Struct("!HH")
-# Linux icmp_err_convert, the hard ones of type 3; the rest is transient and ignored.
+_QUOTED = struct.Struct("!HHI")
+# Linux icmp_err_convert: what each code of type 3 means to a connection that is being opened.
 _ERRORS = {
+    0: errno.ENETUNREACH,
+    1: errno.EHOSTUNREACH,
     2: errno.ENOPROTOOPT,
     3: errno.ECONNREFUSED,
+    5: errno.EOPNOTSUPP,
+    6: errno.ENETUNREACH,
+    7: errno.EHOSTDOWN,
+    8: errno.ENONET,
     9: errno.ENETUNREACH,
     10: errno.EHOSTUNREACH,
+    11: errno.ENETUNREACH,
+    12: errno.EHOSTUNREACH,
     13: errno.EHOSTUNREACH,
+    14: errno.EHOSTUNREACH,
+    15: errno.EHOSTUNREACH,
 }
-_OPENING = {0: errno.ENETUNREACH, 1: errno.EHOSTUNREACH}
 
 
 def arrives(machine: Machine, frame: bytes, ip: ipv4.Ipv4) -> None:
@@ -55,11 +64,16 @@ def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
     except WireError as wrong:
         machine.dropped("", "icmp", "IcmpInErrors", f"the quoted packet is unreadable: {wrong}")
         return
-    if inner.proto != ipv4.PROTO_TCP or inner.src != machine.addr or len(quoted) < inner.start + 4:
+    if inner.proto != ipv4.PROTO_TCP or inner.src != machine.addr or len(quoted) < inner.start + _QUOTED.size:
         machine.dropped("", "icmp", "IcmpInErrors", "it does not quote a segment of ours")
         return
-    sport, dport = _PORTS.unpack_from(quoted, inner.start)
+    sport, dport, number = _QUOTED.unpack_from(quoted, inner.start)
     conn = machine.flows.get((inner.dst, dport, sport))
-    error = _ERRORS.get(message.code) or _OPENING.get(message.code, 0)
-    if isinstance(conn, Tcb) and error:
+    error = _ERRORS.get(message.code, 0)
+    if not isinstance(conn, Tcb) or not error:
+        machine.dropped("", "icmp", "", f"ICMP unreachable, code {message.code}: it concerns no connection")
+    elif seq.before(number, conn.snd_una) or seq.after(number, conn.snd_nxt):
+        why = "it quotes a number that is not outstanding: it may be forged"
+        machine.dropped(conn.label, "icmp", "TcpExtOutOfWindowIcmps", why, "RFC 5927 4.1")
+    else:
         user.unreachable(conn, error, f"ICMP destination unreachable, code {message.code}", "RFC 1122 4.2.3.9")

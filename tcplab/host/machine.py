@@ -37,6 +37,12 @@ GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 _NO_FRAME: Final = 0
 
 
+def martian(addr: int) -> bool:
+    """Addresses that no packet may come from: this network, loopback, multicast and above (RFC 1122 3.2.1.3)."""
+    first = addr >> 24
+    return first in (0, 127) or first >= 224
+
+
 class Machine:
     """A host with one address. `tracing` is on exactly when somebody takes its events."""
 
@@ -69,8 +75,10 @@ class Machine:
         """A frame arrives. Whatever is wrong with it is counted and said; nothing is raised."""
         self.now = now
         try:
-            _, _, ethertype = ethernet.parse(frame)
-            if ethertype == ethernet.ETH_ARP:
+            dst, _, ethertype = ethernet.parse(frame)
+            if dst != self.mac and not dst[0] & 1:
+                self.dropped("", "other host", "", "its destination MAC address is another one than this host's")
+            elif ethertype == ethernet.ETH_ARP:
                 arp.arrives(self, frame)
             elif ethertype == ethernet.ETH_IP:
                 self._ip(frame)
@@ -148,6 +156,9 @@ class Machine:
         ip = ipv4.parse(frame, ethernet.HEADER)
         if ip.dst != self.addr:
             self.dropped("", "not for us", "IpInAddrErrors", f"{ip_text(ip.dst)} is not our address")
+        elif martian(ip.src) or ip.src == self.addr:
+            why = f"{ip_text(ip.src)} cannot be the address of a sender"
+            self.dropped("", "martian", "", why, "Linux fib_validate_source")
         elif ip.offset or ip.mf:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
         elif ip.proto == ipv4.PROTO_TCP:

@@ -69,6 +69,7 @@ class Socket:
         """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
         if self.bound or self.conn is not None:
             raise OSError(errno.EINVAL, "the socket is bound already")
+        _check_port(port)
         if addr not in (0, self.machine.addr):
             raise OSError(errno.EADDRNOTAVAIL, f"{ip_text(addr)} is not an address of this host")
         if port == 0:
@@ -101,7 +102,9 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
         sock.port = self.port
-        sock.reuseaddr = self.reuseaddr
+        for option in _INHERITED:
+            setattr(sock, option, getattr(self, option))
+        sock.keepalive = list(self.keepalive)
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 
@@ -113,6 +116,9 @@ class Socket:
             self._connect_again()
             return
         machine = self.machine
+        _check_port(port)
+        if addr == machine.addr:
+            raise OSError(errno.EADDRNOTAVAIL, "this host has no loopback: connect to the other host")
         local = self.port or ports.ephemeral(machine, addr, port)
         old = machine.flows.get((addr, port, local))
         if old is not None and not ports.usable(machine, addr, port, local):
@@ -251,6 +257,15 @@ class Socket:
             timers.stop(conn, KEEPALIVE)
 
 
+_INHERITED = ("reuseaddr", "nodelay", "linger", "user_timeout", "rcvbuf", "sndbuf")
+"""Options that an accepted socket takes over from its listener (socket(7), tcp(7))."""
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise OSError(errno.EINVAL, f"{port} is not a port")
+
+
 def _number(value: int | tuple[int, ...]) -> int:
     if isinstance(value, tuple):
         raise OSError(errno.EINVAL, "this option takes one number")
@@ -267,12 +282,16 @@ def _set_linger(sock: Socket, value: int | tuple[int, ...]) -> None:
 
 def _set_rcvbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
     sock.rcvbuf = max(2 * _number(value), 2304)  # Linux doubles it; SOCK_MIN_RCVBUF
+    if sock.listener is not None:
+        sock.listener.rcvbuf = sock.rcvbuf
     if sock.conn is not None:
         sock.conn.rcvbuf = sock.rcvbuf
 
 
 def _set_sndbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
     sock.sndbuf = max(2 * _number(value), 4608)  # SOCK_MIN_SNDBUF
+    if sock.listener is not None:
+        sock.listener.sndbuf = sock.sndbuf
     if sock.conn is not None:
         sock.conn.sndbuf = sock.sndbuf
 
@@ -316,7 +335,7 @@ _GETTERS: dict[str, Callable[[Socket], int]] = {
     "SO_REUSEADDR": lambda sock: int(sock.reuseaddr),
     "SO_ACCEPTCONN": lambda sock: int(sock.listener is not None),
     "SO_RCVBUF": lambda sock: sock.rcvbuf or RMEM[1],
-    "SO_SNDBUF": lambda sock: sock.sndbuf or WMEM[1],
+    "SO_SNDBUF": lambda sock: sock.conn.sndbuf if sock.conn is not None else sock.sndbuf or WMEM[1],
     "SO_KEEPALIVE": lambda sock: sock.keepalive[0],
     "TCP_KEEPIDLE": lambda sock: sock.keepalive[1] or sock.machine.sysctl.tcp_keepalive_time,
     "TCP_KEEPINTVL": lambda sock: sock.keepalive[2] or sock.machine.sysctl.tcp_keepalive_intvl,

@@ -163,7 +163,7 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
             if beyond:
                 tcb.host.counters["TcpExtBeyondWindow"] += 1
             where = "beyond the window" if beyond else "old data"
-            _complain(tcb, seg, where, f"it lies {'behind the right' if beyond else 'before the left'} edge", REF)
+            _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
         return False
     if flags & RST:
         _rst(tcb, seg)
@@ -297,7 +297,7 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif seg.payload and not window.free_space(tcb):
+    elif seg.payload and window.held(tcb) > tcb.rcvbuf:
         tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
         tcb.pending |= NOMEM
     elif seq.after(seg.seq, tcb.rcv_nxt):

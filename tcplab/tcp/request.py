@@ -148,7 +148,13 @@ class Request:
         self.third_ack(seg)
 
     def _same_syn(self) -> None:
-        """The same SYN again: the peer did not get our SYN,ACK (tcp_check_req)."""
+        """The same SYN again: the peer did not get our SYN,ACK (tcp_check_req). At most one answer in 500 ms."""
+        host = self.host
+        if host.now - self.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
+            why = "the same SYN again, answered a moment ago"
+            host.dropped(self.label, "SYN again", "TcpExtTCPACKSkippedSynRecv", why, "Linux tcp_oow_rate_limited")
+            return
+        self.oow_at = host.now
         self.send_syn_ack("the same SYN came again: our SYN,ACK was lost", "RFC 9293 3.10.7.4", rtx=True)
         self.wait()
 

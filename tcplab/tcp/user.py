@@ -45,6 +45,8 @@ def send(tcb: Tcb, data: bytes) -> int:
         raise BlockingIOError(errno.EAGAIN, "not connected yet")
     if tcb.state not in _CAN_WRITE or tcb.fin_queued:
         raise BrokenPipeError(errno.EPIPE, "this direction is closed")
+    if not data:
+        return 0
     room = tcb.sndbuf - len(tcb.sndq)
     if room <= 0:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")

@@ -30,10 +30,14 @@ def initial(rcvbuf: int, mss: int) -> int:
     return max(space // mss * mss, min(space, mss))
 
 
+def held(tcb: Tcb) -> int:
+    """Octets of payload in the receive buffer, in order or not."""
+    return len(tcb.rcvq) + (sum(len(octets) for _, octets, _ in tcb.ooo) if tcb.ooo else 0)
+
+
 def free_space(tcb: Tcb) -> int:
-    """Octets of payload that still fit into the receive buffer."""
-    held = len(tcb.rcvq) + sum(len(octets) for _, octets, _ in tcb.ooo) if tcb.ooo else len(tcb.rcvq)
-    return max(space_of(tcb.rcvbuf) - held, 0)
+    """Octets that may still be offered: half the buffer is for payload, the other half is slack (as in Linux)."""
+    return max(space_of(tcb.rcvbuf) - held(tcb), 0)
 
 
 def offered(tcb: Tcb) -> int:

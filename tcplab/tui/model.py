@@ -102,6 +102,7 @@ class Model:
         self._arrival: tuple[Nanos, str, int] = (-1, "", 0)
         self._rung: dict[tuple[str, str], int] = {}
         self._full: dict[tuple[str, int, str], bool] = {}
+        self._newest = 0
         self._window = 0
         self._in_window = 0
         self._crowded = False
@@ -149,6 +150,7 @@ class Model:
 
     def _sent(self, event: ev.Sent) -> None:
         self.segments += 1
+        self._newest = max(self._newest, event.n)
         if self._crowd(event):
             self._waiting = [one for one in self._waiting if one.conn != event.conn or one.t != event.t]
             return
@@ -178,7 +180,9 @@ class Model:
         if self._in_window <= (1 if self._crowded else CROWD):
             return False
         if self._fold is None:
-            self._fold = self._add(Row("fold", event.t, 0))
+            last = self.rows[-1]
+            goes_on = last.kind == "fold" and not last.text and event.t - last.until < 2 * WINDOW
+            self._fold = last if goes_on else self._add(Row("fold", event.t, 0))
         self._fold.count[names.flags(event.flags) if event.proto == "tcp" else event.proto] += 1
         self._fold.until = event.t
         return True
@@ -206,16 +210,20 @@ class Model:
         """Beside the frame it names, the frame whose arrival caused it, or the segment that is about to be sent."""
         at, where, number = self._arrival
         if not n and at == event.t and where == host:
-            n = number if self._is_of(number, conn) else 0
+            n = number if self._is_of(number, conn) or self._is_folded(number) else 0
         row = self._by_frame.get(n)
         if row is not None and host in row.notes:
             row.notes[host].append(note)
-        else:
+        elif not self._is_folded(n):
             self._waiting.append(_Waiting(event.t, host, conn, note, alone))
 
     def _is_of(self, number: int, conn: str) -> bool:
         row = self._by_frame.get(number)
         return row is not None and row.sent is not None and (not conn or row.sent.conn == names.reverse(conn))
+
+    def _is_folded(self, number: int) -> bool:
+        """The frame was seen, but has no row (any more): what is noticed about it is only counted."""
+        return 0 < number <= self._newest and number not in self._by_frame
 
     def _state(self, event: ev.StateChanged) -> None:
         self._flush(event.t)
@@ -239,10 +247,12 @@ class Model:
         self._say_dropped(event)
         if row is not None and row.forged:
             self._gather(row, event.reason)
+        elif self._fold is not None and self._is_folded(event.n):
+            self._fold.role = f"dropped, {event.reason}"
 
     def _gather(self, row: Row, reason: str) -> None:
         """Forged segments that meet the same end, one after the other: after a few the rest are counted, not drawn."""
-        row.role = f"all dropped, {reason}"
+        row.role = f"dropped, {reason}"
         if self.rows[-1] is not row or row.sent is None or len(self.rows) <= ALIKE:
             return
         before = self.rows[-2]

@@ -15,7 +15,7 @@ Screen {{ background: {BACKGROUND}; color: {TEXT}; overflow: hidden; }}
     border: round {EDGE}; border-title-color: {FAINT}; border-subtitle-color: {FAINT};
     height: 1fr; width: 1fr;
 }}
-#lab, #log, #tcb-a, #tcb-b {{ padding: 0 1; }}
+#lab, #log, #tcb-a, #tcb-b, #lost {{ padding: 0 1; }}
 .pane.of-a {{ border-title-color: {A}; }}
 .pane.of-b {{ border-title-color: {B}; }}
 .pane:focus {{ border: round {ACCENT}; border-title-style: bold; border-title-color: {ACCENT}; }}

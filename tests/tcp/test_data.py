@@ -207,8 +207,10 @@ def test_nobody_reads_and_the_window_closes() -> None:
     for _ in range(100):
         pair.call("a", "send", client, b"x" * 65536)
         pair.run(100 * MS)
-    assert pair.conn("b").recv_q <= 65536 + 1448
+    assert pair.conn("b").recv_q <= 131072
     assert pair.conn("b").rcv_wnd == 0
+    assert pair.conn("a").timers[0].name == "persist"
+    assert pair.counter("a", "TcpExtTCPTimeouts") == 0
 
 
 def test_out_of_order_and_duplicate_are_told_with_sack_and_dsack() -> None:

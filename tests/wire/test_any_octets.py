@@ -97,7 +97,7 @@ def test_valid_frames_are_read_whole(name: str) -> None:
     host, events = listening()
     host.on_frame(0, frame)
     reasons = {event.reason for event in events if isinstance(event, Dropped)}
-    assert reasons == {"UDP": {"protocol"}, "unreachable": set()}.get(name, set())
+    assert reasons == {"UDP": {"protocol"}, "unreachable": {"icmp"}}.get(name, set())
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 
-from tcplab.tui.draw.spans import Line, fit, sides, wrap
+from tcplab.tui.draw.spans import Line, sides, wrap
 from tcplab.tui.widgets.lines import KeyValues, Lines, LiveTable
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Choose(Screen[None]):
             sign = glyphs.done if item.passed else glyphs.open if item.id else glyphs.here
             head: Line = [(f"{mark} ", "accent"), (f"{sign} ", "ok+" if item.passed else "dim"), (item.title, "value")]
             tail: Line = [(f"{_LEVELS.get(item.level, '')}  {item.minutes:>2} min ", "dim")] if item.id else []
-            rows.append(sides(fit(head, max(1, room - 24)), tail, room))
+            rows.append(sides(head, tail, room))
         return rows, cursor
 
     def _preview(self, room: int) -> list[Line]:
