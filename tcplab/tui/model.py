@@ -394,11 +394,13 @@ def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
 
 
 def fold_text(row: Row) -> str:
-    """`4,812 segments in 100 ms (SYN 4,790, RST 22)`."""
+    """`4,812 more segments in 100 ms (SYN 4,790, RST 22)`, `96 more SYN in 1.9 s: dropped, synq full`."""
     if row.text:
         return row.text
     parts = ", ".join(f"{kind} {count:,}" for kind, count in row.count.most_common(4))
     span = duration(max(row.until - row.t, MS))
     total = row.count.total()
     end = f": {row.role}" if row.role else ""
+    if len(row.count) == 1:
+        return f"{total:,} more {next(iter(row.count))} in {span}{end}"
     return f"{total:,} more segment{'s' if total > 1 else ''} in {span} ({parts}){end}"

@@ -131,7 +131,7 @@ def test_a_crowd_is_folded_and_counted() -> None:
     assert model.segments == 1000
     assert sum(row.count.total() for row in folds) + len(segments(model)) == 1000
     assert len(model.rows) < CROWD + 20
-    assert fold_text(folds[0]) == "140 more segments in 69.5 ms (SYN 140)"
+    assert fold_text(folds[0]) == "140 more SYN in 69.5 ms"
 
 
 def test_a_slow_flood_is_drawn_one_by_one() -> None:
@@ -146,10 +146,19 @@ def test_forged_segments_with_the_same_end_are_gathered() -> None:
         arrived = sent.t + 2 * MS
         model.fold([sent, Dropped(arrived, "b", f"{A}>x", sent.n, "synq full", "TcpExtListenDrops")])
     assert len(model.rows) == ALIKE + 1
-    assert fold_text(model.rows[-1]) == "96 more segments in 1.9 s (SYN 96): all dropped, synq full"
+    assert fold_text(model.rows[-1]) == "96 more SYN in 1.9 s: dropped, synq full"
     assert [row.serial for row in model.rows] == list(range(1, ALIKE + 2))
     (entry,) = model.log
     assert entry.text.endswith("synq full (and 99 more)")
+
+
+def test_what_is_noticed_of_folded_segments_makes_no_rows() -> None:
+    model = Model()
+    for sent in flood(2000):
+        model.fold([sent, Dropped(sent.t, "b", f"{A}>x", sent.n, "synq full", "TcpExtListenDrops")])
+    assert len(model.rows) < 10
+    assert sum(row.count.total() for row in model.rows) + len(segments(model)) == 2000
+    assert all(fold_text(row).endswith(": dropped, synq full") for row in model.rows if row.kind == "fold")
 
 
 def test_a_full_queue_is_said_once() -> None:
