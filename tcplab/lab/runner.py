@@ -137,8 +137,14 @@ class Runner:
             return Reply(verb(self, command))
         if command.keyword in PACING:
             raise LabError("", f"{command.keyword!r} paces a script; at a running lab use play, jump or next")
-        self.world.emit(Ran(self.world.loop.now, command.line, by))
-        return Reply(self._mark(command) if command.keyword == "mark" else self.stage.act(command))
+        ran = Ran(self.world.loop.now, command.line, by)
+        self.world.emit(ran)
+        try:
+            return Reply(self._mark(command) if command.keyword == "mark" else self.stage.act(command))
+        except (LabError, OSError):
+            if self.events[-1] is ran:  # it was refused before it did anything: it did not run
+                self.events.pop()
+            raise
 
     def load(self, lab: str) -> str:
         """Open another lab in this session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +38,14 @@ async def _draw(session: Session, size: tuple[int, int], keys: tuple[str, ...]) 
             await pilot.press(key)
             await pilot.pause(0.05)
         await pilot.pause(0.1)
-        svg = app.export_screenshot(title="tcplab")
-        return svg, lines_of(app)
+        return _plain(app.export_screenshot(title="tcplab")), lines_of(app)
+
+
+def _plain(svg: str) -> str:
+    """The picture with fonts of the reader's own machine: nothing is fetched from elsewhere to show it."""
+    without = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    without = re.sub(r"<!--.*?-->", "", without, flags=re.DOTALL)
+    return without.replace("Fira Code, monospace", "'Fira Code', 'DejaVu Sans Mono', Menlo, Consolas, monospace")
 
 
 def lines_of(app: Watch) -> str:

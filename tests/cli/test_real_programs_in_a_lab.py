@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import COMMAND
+
+from tcplab.engines.http import body
 
 SCRIPT = "b serve http 8080\nwait 60s\n"
 
@@ -68,8 +71,9 @@ def test_curl_gets_the_page_from_our_tcp(running: Running, program) -> None:
 def test_a_megabyte_survives_loss(running: Running, program) -> None:
     program("curl")
     assert running.do("drop", "b>a", "p=5%").returncode == 0
-    script = "curl -s http://10.77.0.2:8080/bytes/1000000 | wc -c"
-    assert running.exec("a", "sh", "-c", script).stdout.strip() == "1000000"
+    script = "curl -s http://10.77.0.2:8080/bytes/1000000 | sha256sum"
+    expected = hashlib.sha256(b"".join(body(1_000_000))).hexdigest()
+    assert running.exec("a", "sh", "-c", script).stdout.split()[0] == expected
 
 
 def test_tcpdump_shows_the_segments(running: Running, program, environment: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,19 +30,26 @@ def host_state() -> dict[str, object]:
         "netns": output("ip", "netns", "list"),
         "links": output("ip", "-br", "link"),
         "sysctls": sysctls,
-        "processes": engines(),
     }
 
 
-def engines() -> list[int]:
-    """Engine processes on this machine that this test could have started (its own descendants are gone from /proc)."""
+def children(parent: int) -> list[int]:
+    """The processes that `parent` has started and that still run."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if b"tcplab" in words and b"engine" in words and int(entry.name) != os.getpid():
+            if int(fields[1]) == parent and fields[0] != "Z":
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def alive(pid: int) -> bool:
+    """A process that runs still (a dead one that nobody waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -188,7 +188,7 @@ async def test_predictions_lock_one_after_the_other_and_then_it_runs_on() -> Non
         assert lab.lines[-1] == "predict ack 1"
         assert "Locked." in shot.lines_of(app)
         await press(pilot, "enter")
-        assert lab.lines[-1] == "go"
+        assert lab.lines[-1] == "play"
 
 
 async def test_arrows_choose_an_answer() -> None:

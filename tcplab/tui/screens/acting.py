@@ -51,7 +51,7 @@ class Acting(Drawing):
                 self.say("first a prediction: choose in the Lab pane, enter locks")
                 self.draw()
             else:
-                self.run_later("go")
+                self.run_later("play")
             return
         self.run_later("pause" if view.playing else "play")
 
@@ -195,7 +195,7 @@ class Acting(Drawing):
         elif question is not None:
             self.action_console(f"predict {question.id} ")
         elif view is not None and view.exercise.phase == "predict":
-            self.run_later("go")
+            self.run_later("play")
 
     # --- looking --------------------------------------------------------------------------------------------
 
