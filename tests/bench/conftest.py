@@ -24,4 +24,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     first: dict[str, float] = {}
     for group, name, rate, unit in _ROWS:
         base = first.setdefault(group, rate)
-        terminalreporter.write_line(f"{group:<28} {name:<34} {rate:>12,.1f} {unit:<12} x{rate / base:.3f}")
+        terminalreporter.write_line(f"{group:<28} {name:<34} {rate:>12,.2f} {unit:<12} x{rate / base:.3f}")

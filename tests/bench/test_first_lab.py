@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from kernel_peer import bulk as kernel_bulk
 from kernel_peer import connects as kernel_connects
+from support.terminal import Terminal
 
 from tcplab.api.plan import Plan
 from tcplab.engines import apps
@@ -91,3 +93,21 @@ def test_connects(engine: str, benchmark: Callable[..., float], report: Report) 
     measure = kernel_connects if engine == "kernel" else lambda count: one_connects(engine, count)
     rate = benchmark.pedantic(measure, args=(CONNECTS,), rounds=1)  # type: ignore[attr-defined]
     report("open, 1 octet echo, close", engine, rate, "connects/s")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_first_segment(engine: str, benchmark: Callable[..., float], report: Report, tmp_path: Path) -> None:
+    """From the command to the first SYN on the screen: a script that connects at once."""
+    script = tmp_path / "first.lab"
+    script.write_text("b listen 80\na connect b:80 as c1\n")
+
+    def measure() -> float:
+        began = time.perf_counter()
+        terminal = Terminal(str(script), "--engine", engine)
+        terminal.read_until(b"SYN seq 0")
+        spent = time.perf_counter() - began
+        terminal.close()
+        return spent
+
+    spent = benchmark.pedantic(measure, rounds=1)  # type: ignore[attr-defined]
+    report("command to first segment", engine, spent, "s")

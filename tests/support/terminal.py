@@ -1,0 +1,72 @@
+"""`tcplab start` on a pseudo-terminal, as a person has it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+
+from support.real import TCPLAB, children
+
+ROWS, COLUMNS = 48, 160
+PATIENCE = 15.0
+
+
+class Terminal:
+    """`tcplab start LAB` on a pseudo-terminal."""
+
+    def __init__(self, *words: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self.before = termios.tcgetattr(slave)
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+        self.process = subprocess.Popen(
+            [*TCPLAB, "start", *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        )
+        self.slave = slave
+        self.seen = b""
+
+    def read_until(self, needle: bytes, patience: float = PATIENCE) -> float:
+        """Read until `needle` was on the screen; the seconds that took."""
+        began = time.monotonic()
+        while needle not in self.seen and time.monotonic() - began < patience:
+            self.read(0.05)
+        assert needle in self.seen, self.seen[-2000:]
+        return time.monotonic() - began
+
+    def read(self, wait: float) -> None:
+        if select.select([self.master], [], [], wait)[0]:
+            with contextlib.suppress(OSError):
+                self.seen += os.read(self.master, 1 << 16)
+
+    def engine(self) -> int:
+        """The engine's process: the only child of the screen's."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := children(self.process.pid)):
+            assert time.monotonic() < deadline, "the screen started no engine"
+            time.sleep(0.01)
+        (pid,) = found
+        return pid
+
+    def end(self) -> int:
+        """Wait for the screen's end, reading all it writes; its exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, "the screen does not end"
+            self.read(0.05)
+        for _ in range(5):
+            self.read(0.02)
+        return self.process.returncode
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
