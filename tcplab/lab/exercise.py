@@ -13,32 +13,14 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tcplab.api.plan import HOSTS, Plan
-from tcplab.lab import catalogue
+from tcplab.api.plan import Plan
+from tcplab.lab import catalogue, validate
 from tcplab.lab.errors import LabError
 from tcplab.lab.language import Command, parse_script
 from tcplab.lab.toml_lines import key_lines, line_of
-from tcplab.tcp.sysctl import KNOBS
 from tcplab.units import MS, Nanos, parse_duration
 
 __all__ = ["Check", "Exercise", "LabError", "Source", "load", "read"]
-
-FORMAT: Final = 1
-FACTS: Final = {
-    "state": ("host", "conn"),
-    "queue": ("host", "which"),
-    "counter": ("host", "name"),
-    "packets": (),
-    "gaps": (),
-    "order": (),
-    "field": ("flags", "name"),
-    "errno": ("host", "conn"),
-    "window": ("host", "conn"),
-    "cwnd": ("host", "conn"),
-    "delivered": ("host", "conn"),
-}
-"""Each fact with the keys that it cannot do without."""
-COMPARISONS: Final = ("eq", "in_", "min", "max")
 
 Value: TypeAlias = int | float | str | bool | list[int | float | str]
 
@@ -217,6 +199,7 @@ def load(lab: str | None) -> Source:
 
 def _script(name: str, text: str, file: str) -> Source:
     commands = parse_script(text, file)
+    validate.names(commands)
     return Source(name, Plan(), commands, [command.line for command in commands], None, file)
 
 
@@ -235,10 +218,8 @@ def read(text: str, file: str, changes: Mutant | None = None) -> Source:
     except msgspec.ValidationError as wrong:
         what, path = _explain(str(wrong))
         raise LabError(f"{file}:{line_of(lines, path)}", what) from None
-    _Validator(exercise, file, lines).run()
-    first = lines["lab.script"] + 1
-    script = parse_script(exercise.lab.script, file, first)
-    _check_names(exercise, script, file, lines)
+    script = parse_script(exercise.lab.script, file, _first_line(text, line_of(lines, "lab.script")))
+    validate.Exercise(exercise, script, file, lines).run()
     plan = Plan(exercise.lab.seed, _delay(exercise, file, lines), exercise.lab.sysctl)
     return Source(exercise.id, plan, script, [command.line for command in script], exercise, file)
 
@@ -257,6 +238,12 @@ def _explain(message: str) -> tuple[str, str]:
     return what.replace("`", "'") + (f" ({path})" if path and unknown is None else ""), path
 
 
+def _first_line(text: str, line: int) -> int:
+    """The file's line on which the script begins: the one behind `script = \"\"\"`, or that one itself."""
+    opening = text.splitlines()[line - 1]
+    return line + 1 if re.search(r"(\"\"\"|''')\s*$", opening) else line
+
+
 def _delay(exercise: Exercise, file: str, lines: dict[str, int]) -> Nanos:
     try:
         return parse_duration(exercise.lab.link.delay) if exercise.lab.link.delay else 5 * MS
@@ -268,104 +255,14 @@ def _mutate(raw: dict[str, Any], changes: Mutant, file: str) -> None:
     """Apply a mutant to the file's own data."""
     for path, value in changes.set.items():
         *parents, last = path.split(".")
-        table = raw
+        table: Any = raw
         for part in parents:
-            table = table.setdefault(part, {})
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            raise LabError(file, f"mutant {changes.name!r}: {path} is not a key of a table")
         table[last] = value
     script = [line.partition("#")[0].strip() for line in raw["lab"]["script"].splitlines()]
     for old in changes.script:
         if old not in script:
             raise LabError(file, f"mutant {changes.name!r}: the script has no line {old!r}")
     raw["lab"]["script"] = "\n".join(changes.script.get(line, line) for line in script)
-
-
-class _Validator:
-    """What types alone do not say."""
-
-    def __init__(self, exercise: Exercise, file: str, lines: dict[str, int]) -> None:
-        self.exercise = exercise
-        self.file = file
-        self.lines = lines
-
-    def run(self) -> None:
-        """LabError at the first thing that is wrong."""
-        exercise = self.exercise
-        if exercise.format != FORMAT:
-            raise self._wrong("format", f"format {exercise.format} is not known; this is format {FORMAT}")
-        if not re.fullmatch(r"[a-z0-9-]+", exercise.id):
-            raise self._wrong("id", f"id {exercise.id!r}: expected lower case letters, digits and -")
-        if exercise.level not in (1, 2, 3):
-            raise self._wrong("level", f"level {exercise.level}: expected 1 first contact, 2 core or 3 deep")
-        self._sysctls()
-        self._unique("check", [check.id for check in exercise.check])
-        self._unique("predict", [predict.id for predict in exercise.predict])
-        for at, check in enumerate(exercise.check):
-            self._check(f"check[{at}]", check)
-        for at, predict in enumerate(exercise.predict):
-            self._predict(f"predict[{at}]", predict)
-        for at, mutant in enumerate(exercise.mutant):
-            for name in mutant.fails:
-                if name not in {check.id for check in exercise.check}:
-                    raise self._wrong(f"mutant[{at}].fails", f"no check {name!r}")
-
-    def _sysctls(self) -> None:
-        for host, settings in self.exercise.lab.sysctl.items():
-            if host not in HOSTS:
-                raise self._wrong(f"lab.sysctl.{host}", f"no host {host!r}; the hosts are a and b")
-            for name, value in settings.items():
-                knob = KNOBS.get(name)
-                if knob is None:
-                    raise self._wrong(f"lab.sysctl.{host}.{name}", f"no sysctl {name!r} here")
-                if not knob.low <= value <= knob.high:
-                    what = f"{name} takes {knob.low} to {knob.high} ({knob.unit}), not {value}"
-                    raise self._wrong(f"lab.sysctl.{host}.{name}", what)
-
-    def _unique(self, table: str, names: list[str]) -> None:
-        for at, name in enumerate(names):
-            if name in names[:at]:
-                raise self._wrong(f"{table}[{at}].id", f"there are two of id {name!r}")
-
-    def _check(self, path: str, check: Check) -> None:
-        if check.fact not in FACTS:
-            raise self._wrong(f"{path}.fact", f"no fact {check.fact!r}; there are {', '.join(FACTS)}")
-        if check.host and check.host not in HOSTS:
-            raise self._wrong(f"{path}.host", f"no host {check.host!r}; the hosts are a and b")
-        if check.dir and check.dir not in ("a>b", "b>a"):
-            raise self._wrong(f"{path}.dir", f"{check.dir!r} is not a direction: a>b or b>a")
-        if check.which and check.which not in ("syn", "accept"):
-            raise self._wrong(f"{path}.which", f"no queue {check.which!r}; there are syn and accept")
-        if check.measure and (check.measure != "time" or check.fact != "errno"):
-            raise self._wrong(f"{path}.measure", "measure = 'time' goes with fact = 'errno': when it was told")
-        for key in FACTS[check.fact]:
-            if not getattr(check, key):
-                raise self._wrong(path, f"a {check.fact} check needs {key!r}")
-        if all(getattr(check, key) is None for key in COMPARISONS):
-            raise self._wrong(path, "nothing to compare with: expected eq, in, min or max")
-
-    def _predict(self, path: str, predict: Predict) -> None:
-        answer = predict.answer
-        if isinstance(answer, From):
-            if answer.from_ not in {check.id for check in self.exercise.check}:
-                raise self._wrong(f"{path}.answer", f"no check {answer.from_!r} to take the answer from")
-        elif predict.options and answer not in predict.options:
-            raise self._wrong(f"{path}.answer", f"{answer!r} is none of the options {', '.join(predict.options)}")
-
-    def _wrong(self, path: str, what: str) -> LabError:
-        return LabError(f"{self.file}:{line_of(self.lines, path)}", what)
-
-
-def _check_names(exercise: Exercise, script: list[Command], file: str, lines: dict[str, int]) -> None:
-    """Marks, connections and questions that are named must be there."""
-    marks = {command["name"] for command in script if command.keyword == "mark"}
-    names = {command["name"] for command in script if command.keyword in ("connect", "accept")}
-    questions = {predict.id for predict in exercise.predict}
-    for at, check in enumerate(exercise.check):
-        if check.at and check.at not in marks:
-            raise LabError(f"{file}:{line_of(lines, f'check[{at}].at')}", f"the script has no mark {check.at!r}")
-        if check.conn and check.conn not in names:
-            what = f"no connection {check.conn!r}; the script names {', '.join(sorted(names)) or 'none'}"
-            raise LabError(f"{file}:{line_of(lines, f'check[{at}].conn')}", what)
-    for command in script:
-        for name in command.get("names", []) if command.keyword == "stop" else []:
-            if name not in questions:
-                raise LabError(command.where, f"no question {name!r} to stop for")

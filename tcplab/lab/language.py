@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+from tcplab.api.plan import HOSTS
 from tcplab.api.states import State
 from tcplab.lab.errors import LabError
 from tcplab.units import parse_duration
@@ -117,7 +118,7 @@ def parse(line: str, where: str = "", script: bool = False) -> Command | None:
         raise LabError(where, f"{wrong} in: {line.strip()}") from None
     if not words:
         return None
-    form = _form(words, where)
+    form = _form(words, where, script)
     if script and form.live:
         raise LabError(where, f"{form.keyword!r} is for a person at a running lab; a script cannot use it")
     return _Reader(form, words, line.strip(), where).read()
@@ -142,25 +143,45 @@ def _split(line: str) -> list[str]:
     return list(lexer)
 
 
-def _form(words: list[str], where: str) -> Form:
+_LATER: Final = ("hold", "release", "corrupt", "reorder", "x", "forget")
+"""Words of the lab language that this version does not have yet."""
+
+
+def _form(words: list[str], where: str, script: bool) -> Form:
     forms = _by_keyword()
-    if words[0] in ("a", "b"):
-        if len(words) == 1:
-            raise LabError(where, f"{words[0]} does what? Expected {_listed(_host_words())}")
-        keyword, known = words[1], _host_words()
-    elif words[0] == "inject":
-        keyword, known = " ".join(words[:2]), [name for name in forms if name.startswith("inject")]
+    host = words[0] in HOSTS
+    if host and len(words) == 1:
+        raise LabError(where, f"{words[0]} does what? Expected {_listed(_host_words())}")
+    keyword = words[1] if host else " ".join(words[:2]) if words[0] == "inject" else words[0]
+    if host:
+        known = _host_words()
     else:
-        keyword, known = words[0], [name for name in forms if name not in _host_words()]
-    if keyword in known:
+        known = [name for name in forms if name not in _host_words() and not (script and forms[name].live)]
+    if keyword in forms and (keyword in _host_words()) == host and not _wire_rate(words):
         return forms[keyword]
-    if words[0] not in ("a", "b") and keyword in _host_words():
-        raise LabError(where, f"{keyword} needs a host in front: a {keyword} ... or b {keyword} ...")
+    raise LabError(where, _unknown(words, keyword, known, host))
+
+
+def _wire_rate(words: list[str]) -> bool:
+    """`rate a>b 10mbit` is a rule on the wire, not the speed of the clock."""
+    return words[0] == "rate" and len(words) > 1 and words[1] in ("a>b", "b>a", "both")
+
+
+def _unknown(words: list[str], keyword: str, known: list[str], host: bool) -> str:
+    """What is wrong with the first words of a line."""
+    if not host and keyword in _host_words():
+        return f"{keyword} needs a host in front: a {keyword} ... or b {keyword} ..."
+    if keyword in _LATER or _wire_rate(words):
+        return (
+            f"{keyword!r} is not there yet; on the wire there are drop, delay and dup, and x has inject flood and rst"
+        )
+    if not host and words[0] != "inject" and len(words) > 1 and words[1] in _host_words():
+        return f"no host {words[0]!r}; the hosts are a and b"
     near = difflib.get_close_matches(keyword, known, 1)
-    if words[0] not in ("a", "b", "inject") and len(words) > 1 and words[1] in _host_words():
-        raise LabError(where, f"no host {words[0]!r}; the hosts are a and b")
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    raise LabError(where, f"no command {keyword!r}{guess or f'; there are {_listed(known)}'}")
+    if near:
+        return f"no command {keyword!r}; did you mean {near[0]!r}?"
+    lines = "" if host else f"; and for a host: a {', a '.join(_host_words())}"
+    return f"no command {keyword!r}; there are {_listed(known)}{lines}"
 
 
 @cache
@@ -341,8 +362,8 @@ def _setting(word: str) -> tuple[str, int]:
     )(value)
 
 
-def _flags(word: str) -> str:
-    """In the order in which traces write them."""
+def flags(word: str) -> str:
+    """TCP flags in the order in which traces write them; ValueError: there are no such flags."""
     if not word or set(word) - set("SFRPAUEW") or len(set(word)) != len(word):
         raise ValueError
     return "".join(letter for letter in "SFRPAUEW" if letter in word)
@@ -369,7 +390,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "SERVICE": (_one_of("echo", "http"), "a service: echo or http"),
     "DIR": (_one_of("a>b", "b>a", "both"), "a direction: a>b, b>a or both"),
     "TIME": (parse_duration, "a time, such as 200ms or 1.5s"),
-    "FLAGS": (_flags, "TCP flags, such as S, SA, PA or FA"),
+    "FLAGS": (flags, "TCP flags, such as S, SA, PA or FA"),
     "PERCENT": (_percent, "a chance, such as 5%"),
     "RATE": (lambda word: _number(1, 100_000)(word.removesuffix("/s")), "a rate, such as 50/s"),
     "SEQ": (_pattern(r"exact|in-window|outside|[+-]\d{1,10}"), "exact, in-window, outside, +N or -N"),

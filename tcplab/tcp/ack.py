@@ -17,7 +17,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if seq.before(number, una):
         return _old(tcb, seg)
     if seq.after(number, tcb.snd_nxt):
-        host.dropped(tcb.label, "ack beyond", "TcpExtTCPAckUnsent", "it acknowledges what was never sent", "RFC 5961 5")
+        host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
         output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
         return False
     tcb.probes_out = 0
@@ -51,7 +51,7 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
     if seq.before(seg.ack, seq.add(tcb.snd_una, -tcb.max_window)):
         output.challenge_ack(tcb, "ACK older than any window", "RFC 5961 5.2")
     elif not seg.payload:
-        tcb.host.dropped(tcb.label, "old ACK", "TcpExtTCPOldAck", "it acknowledges less than was acknowledged", REF)
+        tcb.host.dropped(tcb.label, "old ACK", "", "it acknowledges less than was acknowledged", REF)
     return True
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tcplab.api.counters import COUNTERS
 from tcplab.api.states import TRANSITIONS, State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,3 +90,11 @@ def test_public_definitions_say_what_they_do() -> None:
     said = {node.name for _, node in found if ast.get_docstring(node)}
     silent = [f"{path.relative_to(ROOT)}:{node.lineno} {node.name}" for path, node in found if node.name not in said]
     assert silent == []
+
+
+def test_every_counter_is_documented_and_counted() -> None:
+    counted = set()
+    for path in sources():
+        if path.name != "counters.py":
+            counted |= set(re.findall(r'"((?:TcpExt|Tcp|Ip|Icmp)[A-Z]\w+)"', path.read_text()))
+    assert counted == set(COUNTERS)

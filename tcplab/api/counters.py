@@ -1,0 +1,75 @@
+"""Every counter that a host keeps, by nstat's name, and what it counts (Linux snmp_counter.rst, net/ipv4/proc.c)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+COUNTERS: Final[dict[str, str]] = {
+    "IcmpInCsumErrors": "ICMP messages with a wrong checksum",
+    "IcmpInDestUnreachs": "ICMP destination unreachable that came",
+    "IcmpInErrors": "ICMP messages that could not be read",
+    "IcmpInMsgs": "ICMP messages that came",
+    "IcmpOutEchoReps": "answers to ping",
+    "IpInAddrErrors": "packets for another address",
+    "IpInHdrErrors": "packets with a wrong IP header",
+    "IpInUnknownProtos": "packets of a protocol that is not spoken here",
+    "IpReasmFails": "fragments, which are not put together here",
+    "TcpActiveOpens": "connect() calls that sent a SYN",
+    "TcpAttemptFails": "opens that failed, from either side",
+    "TcpEstabResets": "connections that were reset while open",
+    "TcpInCsumErrors": "segments with a wrong checksum",
+    "TcpInErrs": "segments that were wrong in some way",
+    "TcpInSegs": "segments that came",
+    "TcpOutRsts": "RSTs that were sent",
+    "TcpOutSegs": "segments that were sent",
+    "TcpPassiveOpens": "connections that a listener got",
+    "TcpRetransSegs": "segments that were sent again",
+    "TcpExtBeyondWindow": "segments with data beyond the right edge of the window",
+    "TcpExtDelayedACKLost": "data that came twice, because our ACK was lost or late",
+    "TcpExtDelayedACKs": "ACKs that the delayed-ACK timer sent",
+    "TcpExtEmbryonicRsts": "half-open entries that ended with a RST",
+    "TcpExtListenDrops": "SYNs and third ACKs that a listener dropped",
+    "TcpExtListenOverflows": "SYNs and third ACKs that found the accept queue full",
+    "TcpExtOutOfWindowIcmps": "ICMP errors that quote what is not outstanding",
+    "TcpExtPAWSEstab": "segments with a timestamp from the past",
+    "TcpExtPAWSTimewait": "the same, in TIME_WAIT",
+    "TcpExtSyncookiesFailed": "ACKs that carried no valid SYN cookie",
+    "TcpExtSyncookiesRecv": "ACKs that carried a valid SYN cookie",
+    "TcpExtSyncookiesSent": "SYN,ACKs with a SYN cookie",
+    "TcpExtTCPACKSkippedChallenge": "challenge ACKs that were not sent: one in 500 ms is enough",
+    "TcpExtTCPACKSkippedFinWait2": "ACKs not sent in FIN_WAIT_2: one in 500 ms is enough",
+    "TcpExtTCPACKSkippedSeq": "ACKs of out-of-window segments that were not sent",
+    "TcpExtTCPACKSkippedSynRecv": "SYN,ACKs not repeated: the same SYN came again at once",
+    "TcpExtTCPACKSkippedTimeWait": "ACKs not sent in TIME_WAIT: one in 500 ms is enough",
+    "TcpExtTCPAbortOnClose": "close() with unread data",
+    "TcpExtTCPAbortOnData": "SO_LINGER 0, or data for a closed socket",
+    "TcpExtTCPAbortOnTimeout": "connections given up after too many repeats",
+    "TcpExtTCPChallengeACK": "challenge ACKs (RFC 5961)",
+    "TcpExtTCPDSACKOfoSent": "D-SACKs for data that had come out of order before",
+    "TcpExtTCPDSACKOldSent": "D-SACKs for data that had come before",
+    "TcpExtTCPDSACKRecv": "D-SACKs that came",
+    "TcpExtTCPFastRetrans": "repeats before any timer fired",
+    "TcpExtTCPFromZeroWindowAdv": "the window was opened again",
+    "TcpExtTCPKeepAlive": "keepalive probes",
+    "TcpExtTCPOFOQueue": "segments that came out of order",
+    "TcpExtTCPRcvQDrop": "data dropped because the receive buffer was full",
+    "TcpExtTCPRenoRecovery": "recoveries that duplicate ACKs began",
+    "TcpExtTCPReqQFullDoCookies": "SYNs answered with a cookie because the SYN queue was full",
+    "TcpExtTCPReqQFullDrop": "SYNs dropped because the SYN queue was full",
+    "TcpExtTCPSACKDiscard": "SACK blocks that make no sense",
+    "TcpExtTCPSYNChallenge": "SYNs for an open connection",
+    "TcpExtTCPSackRecovery": "recoveries that SACK began",
+    "TcpExtTCPSlowStartRetrans": "repeats in slow start, after an RTO",
+    "TcpExtTCPSynRetrans": "SYNs and SYN,ACKs that were sent again",
+    "TcpExtTCPTimeouts": "retransmission timers that fired",
+    "TcpExtTCPToZeroWindowAdv": "the window was closed",
+    "TcpExtTCPWantZeroWindowAdv": "the window should have been closed, but may not shrink",
+    "TcpExtTCPWinProbe": "probes of a closed window",
+    "TcpExtTWRecycled": "TIME_WAIT port pairs that connect() took over",
+}
+
+
+def full_name(name: str) -> str | None:
+    """nstat's name for Linux's short one: `ListenDrops` is `TcpExtListenDrops`. None: there is no such counter."""
+    candidates = (name, f"TcpExt{name}", f"Tcp{name}", f"Ip{name}", f"Icmp{name}")
+    return next((full for full in candidates if full in COUNTERS), None)
