@@ -254,12 +254,43 @@ def test_the_clock_obeys(tmp_path: Path) -> None:
     assert runner.view().rate == (1, 4)
 
 
-CONSOLE = (
-    "a close c1|b close s1|a send c1 5000|b recv s1 9999|a abort c1|inject rst c1 to=a|jump 1s|step|next|drop a>b nth=1|"
-    "delay both 9ms|clear|a connect b:80 as c2|b accept 80 as s2|b close 80|restart|wait 1s|b listen 80|play|pause|frob|"
-    "inject flood b:80 rate=1000/s count=20|a setsockopt c1 TCP_NODELAY 1|mark x|check|ss a|a shutdown c1 wr|"
-    "predict x y|b serve echo 80|a sysctl tcp_sack=7|a accept 1 as z|solution|hint|nstat b|help"
-).split("|")
+CONSOLE = [
+    "a close c1",
+    "b close s1",
+    "a send c1 5000",
+    "b recv s1 9999",
+    "a abort c1",
+    "inject rst c1 to=a",
+    "jump 1s",
+    "step",
+    "next",
+    "drop a>b nth=1",
+    "delay both 9ms",
+    "clear",
+    "a connect b:80 as c2",
+    "b accept 80 as s2",
+    "b close 80",
+    "restart",
+    "wait 1s",
+    "b listen 80",
+    "play",
+    "pause",
+    "frob",
+    "inject flood b:80 rate=1000/s count=20",
+    "a setsockopt c1 TCP_NODELAY 1",
+    "mark x",
+    "check",
+    "ss a",
+    "a shutdown c1 wr",
+    "predict x y",
+    "b serve echo 80",
+    "a sysctl tcp_sack=7",
+    "a accept 1 as z",
+    "solution",
+    "hint",
+    "nstat b",
+    "help",
+]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
