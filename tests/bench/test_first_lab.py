@@ -104,7 +104,7 @@ def test_first_segment(engine: str, benchmark: Callable[..., float], report: Rep
     def measure() -> float:
         began = time.perf_counter()
         terminal = Terminal(str(script), "--engine", engine)
-        terminal.read_until(b"SYN seq 0")
+        terminal.read_until("SYN seq 0")
         spent = time.perf_counter() - began
         terminal.close()
         return spent

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from support.real import alive, host_state
-from support.terminal import PATIENCE, Terminal
+from support.terminal import Terminal
 
 pytestmark = pytest.mark.namespaces
 
@@ -38,16 +38,38 @@ def gone(engine: int, before: dict[str, object]) -> bool:
     return False
 
 
-def test_a_handshake_is_on_the_screen_within_seconds(terminal) -> None:  # type: ignore[no-untyped-def]
-    screen = terminal("handshake", "--engine", "veth")
-    assert screen.read_until(b"SYN,ACK") < PATIENCE
+def test_free_play_shows_a_handshake_within_seconds(terminal) -> None:  # type: ignore[no-untyped-def]
+    """The README's first command."""
+    screen = terminal("--engine", "veth")
+    for sign in ("SYN seq 0", "SYN,ACK seq 0", "ACK ack 1", "ESTAB", "veth"):
+        screen.read_until(sign)
+
+
+def test_the_keys_break_things(terminal) -> None:  # type: ignore[no-untyped-def]
+    """Lose a SYN,ACK and see both ladders; flood; reset; close and jump over 2MSL."""
+    screen = terminal("--engine", "veth")
+    screen.read_until("ESTAB")
+    screen.press("i", "1", "i", "c")
+    screen.read_until("RTX SYN")
+    screen.read_until("RTX SYN,ACK")
+    screen.press("i", "f")
+    screen.read_until("FULL")
+    screen.read_until("synq full")
+    screen.press("i", "e")
+    screen.read_until("FIN_WAIT_2")
+    screen.press("i", "E")
+    screen.read_until("TIME_WAIT")
+    screen.press(":", *"jump 70s", "\r")
+    screen.read_until("01:1")  # the clock, past a minute
+    screen.press("i", "c", "i", "x")
+    screen.read_until("forged RST")
 
 
 @pytest.mark.parametrize("attempt", range(4))
 def test_kill_9_of_the_engine_leaves_nothing(terminal, attempt: int) -> None:  # type: ignore[no-untyped-def]
     before = host_state()
     screen = terminal("handshake", "--engine", "veth")
-    screen.read_until(b"handshake")
+    screen.read_until("handshake")
     time.sleep(random.Random(attempt).random())
     engine = screen.engine()
     os.kill(engine, signal.SIGKILL)
@@ -72,7 +94,7 @@ def test_kill_9_of_the_screen_leaves_nothing(terminal, attempt: int) -> None:  #
 def test_the_terminal_is_usable_after_a_signal(terminal, number: int, code: int) -> None:  # type: ignore[no-untyped-def]
     before = host_state()
     screen = terminal("handshake", "--engine", "veth")
-    screen.read_until(b"SYN,ACK")
+    screen.read_until("SYN,ACK")
     engine = screen.engine()
     screen.process.send_signal(number)
     assert screen.end() == code

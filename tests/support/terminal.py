@@ -12,6 +12,8 @@ import subprocess
 import termios
 import time
 
+import pyte
+
 from support.real import TCPLAB, children
 
 ROWS, COLUMNS = 48, 160
@@ -31,19 +33,36 @@ class Terminal:
         )
         self.slave = slave
         self.seen = b""
+        self.screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self.screen)
 
-    def read_until(self, needle: bytes, patience: float = PATIENCE) -> float:
-        """Read until `needle` was on the screen; the seconds that took."""
+    def read_until(self, words: str, patience: float = PATIENCE) -> float:
+        """Read until `words` stand on the screen; the seconds that took."""
         began = time.monotonic()
-        while needle not in self.seen and time.monotonic() - began < patience:
+        while not self.shows(words):
+            assert time.monotonic() - began < patience, f"no {words!r} on the screen:\n" + "\n".join(
+                self.screen.display
+            )
             self.read(0.05)
-        assert needle in self.seen, self.seen[-2000:]
         return time.monotonic() - began
+
+    def shows(self, words: str) -> bool:
+        """The words stand on one line of the screen."""
+        return any(words in line for line in self.screen.display)
+
+    def press(self, *keys: str) -> None:
+        """Type keys, slowly enough for a menu to open between two."""
+        for key in keys:
+            os.write(self.master, key.encode())
+            for _ in range(4):
+                self.read(0.05)
 
     def read(self, wait: float) -> None:
         if select.select([self.master], [], [], wait)[0]:
             with contextlib.suppress(OSError):
-                self.seen += os.read(self.master, 1 << 16)
+                octets = os.read(self.master, 1 << 16)
+                self.seen += octets
+                self._stream.feed(octets)
 
     def engine(self) -> int:
         """The engine's process: the only child of the screen's."""
