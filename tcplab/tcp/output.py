@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from tcplab.api.events import Noted
 from tcplab.api.states import State
 from tcplab.tcp import delack, negotiate, seq, timers, window
 from tcplab.tcp import sack as sack_blocks
@@ -124,8 +125,25 @@ def push(tcb: Tcb, why: str) -> None:
         if not rest:
             break
         held = _next(tcb, rest, why)
+    if held != tcb.held:
+        tcb.held = held
+        if held and tcb.host.tracing:
+            _tell_what_holds(tcb, held)
     if not tcb.rtx and tcb.expires[PERSIST] == NEVER and unsent(tcb):
         timers.arm_persist(tcb)
+
+
+def _tell_what_holds(tcb: Tcb, held: str) -> None:
+    """Data waits: say why, once, when the reason is a new one."""
+    host = tcb.host
+    reasons = {
+        "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
+        "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
+        "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+    }
+    why, ref = reasons[held]
+    why = f"{unsent(tcb)} octets wait: {why}"
+    host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
 def _next(tcb: Tcb, rest: int, why: str) -> str:
@@ -142,7 +160,7 @@ def _next(tcb: Tcb, rest: int, why: str) -> str:
     if size + fin > room:
         return "window"
     if size < mss and not fin and _nagle(tcb):
-        return "nagle"
+        return "Nagle"
     if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime >= 0:
         _restart_after_idle(tcb)
     first = tcb.snd_nxt
@@ -170,6 +188,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> N
     if fin:
         flags |= FIN
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
+    if host.tracing:
+        why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
     end = seq.add(first, size + fin)
@@ -245,8 +265,3 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1
     old_ack(tcb, why, ref)
-
-
-def data_why(tcb: Tcb) -> str:
-    """The words for data that the application's send() set going."""
-    return f"data from send(): cwnd {tcb.cwnd}, {tcb.in_flight} in flight, window {tcb.snd_wnd}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 
-from tcplab.api.events import AnyEvent, Dropped, StateChanged
+from tcplab.api.events import AnyEvent, Dropped, Noted, StateChanged
 from tcplab.api.views import ConnView, ListenerView
 from tcplab.host.machine import Machine
 from tcplab.rng import Rng
@@ -171,6 +171,10 @@ class Pair:
     def drops(self, host: str) -> list[str]:
         """Reasons for which `host` ignored segments."""
         return [event.reason for event in self.events if isinstance(event, Dropped) and event.host == host]
+
+    def notes(self, host: str) -> list[str]:
+        """What `host` noticed."""
+        return [event.note for event in self.events if isinstance(event, Noted) and event.host == host]
 
     def conn(self, host: str) -> ConnView:
         """The only connection of `host`."""

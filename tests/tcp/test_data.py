@@ -173,6 +173,15 @@ def test_nagle_holds_the_second_small_segment() -> None:
         pair.run(100 * MS)
         times = [round(s.t - start / SEC, 3) for s in pair.sent if s.size]
         assert times == ([0.0, 0.0] if nodelay else [0.0, 0.01])
+        assert pair.notes("a") == ([] if nodelay else ["held: Nagle"])
+
+
+def test_what_holds_data_back_is_said_once() -> None:
+    pair = Pair(delay=50 * MS)
+    client, _ = pair.open()
+    pair.call("a", "send", client, b"x" * 80_000)
+    pair.run(2 * SEC)
+    assert pair.notes("a") == ["held: cwnd", "held: window"]
 
 
 def test_zero_window_is_probed_and_reopened() -> None:
