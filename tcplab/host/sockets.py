@@ -26,8 +26,10 @@ Wake = Callable[[], None]
 class Socket:
     """A file descriptor of an application, and what it stands for."""
 
-    __slots__ = ("bound", "conn", "connecting", "fd", "keepalive", "linger", "listener", "machine", "nodelay", "port",
-                 "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers")  # fmt: skip
+    __slots__ = (
+        "bound", "conn", "connecting", "defer_accept", "fd", "keepalive", "linger", "linger2", "listener", "machine",
+        "nodelay", "port", "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers",
+    )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
         self.machine = machine
@@ -45,6 +47,8 @@ class Socket:
         """SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT."""
         self.rcvbuf = self.sndbuf = 0
         self.syncnt = 0
+        self.defer_accept = 0
+        self.linger2 = 0
         self.user_timeout = 0
         self.readers: list[Wake] = []
         self.writers: list[Wake] = []
@@ -91,6 +95,7 @@ class Socket:
             raise OSError(errno.EADDRINUSE, f"another socket listens on port {self.port}")
         self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable)
         self.listener.rcvbuf, self.listener.sndbuf = self.rcvbuf, self.sndbuf
+        self.listener.defer_accept = self.defer_accept
         self.machine.listeners[self.port] = self.listener
 
     def accept(self) -> tuple[int, tuple[int, int]]:
@@ -245,6 +250,7 @@ class Socket:
         if conn is None:
             return
         conn.nodelay = self.nodelay
+        conn.linger2 = self.linger2
         conn.user_timeout = self.user_timeout * MS
         on, idle, interval, count = self.keepalive
         was_on = conn.keepalive is not None
@@ -257,7 +263,7 @@ class Socket:
             timers.stop(conn, KEEPALIVE)
 
 
-_INHERITED = ("reuseaddr", "nodelay", "linger", "user_timeout", "rcvbuf", "sndbuf")
+_INHERITED = ("reuseaddr", "nodelay", "linger", "linger2", "user_timeout", "rcvbuf", "sndbuf")
 """Options that an accepted socket takes over from its listener (socket(7), tcp(7))."""
 
 
@@ -296,6 +302,13 @@ def _set_sndbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
         sock.conn.sndbuf = sock.sndbuf
 
 
+def _set_defer_accept(sock: Socket, value: int | tuple[int, ...]) -> None:
+    """Seconds become a number of SYN,ACK timeouts: 1, 3, 7, ... s (Linux secs_to_retrans)."""
+    sock.defer_accept = max(_number(value), 0).bit_length()
+    if sock.listener is not None:
+        sock.listener.defer_accept = sock.defer_accept
+
+
 def _keepalive_setter(at: int, low: int, high: int) -> Callable[[Socket, int | tuple[int, ...]], None]:
     def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
         number = _number(value)
@@ -327,6 +340,8 @@ _SETTERS: dict[str, Callable[[Socket, int | tuple[int, ...]], None]] = {
     "TCP_KEEPCNT": _keepalive_setter(3, 1, 127),
     "TCP_NODELAY": _set("nodelay"),
     "TCP_SYNCNT": _set("syncnt", 1, 127),
+    "TCP_DEFER_ACCEPT": _set_defer_accept,
+    "TCP_LINGER2": _set("linger2", -1, 120),
     "TCP_USER_TIMEOUT": _set("user_timeout"),
 }
 
@@ -343,6 +358,8 @@ _GETTERS: dict[str, Callable[[Socket], int]] = {
     "TCP_NODELAY": lambda sock: int(sock.nodelay),
     "TCP_SYNCNT": lambda sock: sock.syncnt or sock.machine.sysctl.tcp_syn_retries,
     "TCP_USER_TIMEOUT": lambda sock: sock.user_timeout,
+    "TCP_DEFER_ACCEPT": lambda sock: (1 << sock.defer_accept) - 1,
+    "TCP_LINGER2": lambda sock: sock.linger2 or sock.machine.sysctl.tcp_fin_timeout,
     "TCP_MAXSEG": lambda sock: sock.conn.mss if sock.conn is not None else 536,
 }
 

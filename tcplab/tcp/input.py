@@ -134,6 +134,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
     if why:
         output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
+        if tcb.linger2 < 0:
+            tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
 
@@ -263,6 +265,9 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     _established(tcb)
+    if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
+        sack.duplicate(tcb, tcb.irs, tcb.rcv_nxt, old=True)
+        tcb.pending |= delack.NOW
     return True
 
 

@@ -26,8 +26,10 @@ REF = "RFC 9293 3.10.7.2"
 class Listener:
     """A listening port: its two queues and their counts. `on_ready` tells the socket that accept() can work."""
 
-    __slots__ = ("accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "fd", "host", "max_ack_backlog",
-                 "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped", "syn_queue", "young")  # fmt: skip
+    __slots__ = (
+        "accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "defer_accept", "fd", "host",
+        "max_ack_backlog", "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped", "syn_queue", "young",
+    )  # fmt: skip
 
     def __init__(self, host: Env, port: int, backlog: int, fd: int, on_ready: Callable[[], None]) -> None:
         self.host = host
@@ -40,6 +42,8 @@ class Listener:
         """Requests whose SYN,ACK was not repeated yet."""
         self.syn_dropped = self.overflows = self.cookies_sent = 0
         self.closed = False
+        self.defer_accept = 0
+        """TCP_DEFER_ACCEPT as a number of SYN,ACK timeouts; 0: off."""
         self.cookie_at: Nanos = -(1 << 62)
         self.rcvbuf = self.sndbuf = 0
         self.set_backlog(backlog)

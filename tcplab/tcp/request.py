@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 REF = "RFC 9293 3.10.7.4"
 OVERFLOW_REF = "listen(2), tcp(7)"
 RETRY_REF = "tcp(7) tcp_synack_retries"
+DEFER_REF = "tcp(7) TCP_DEFER_ACCEPT"
 
 
 class Request:
     """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
 
-    __slots__ = ("armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener", "num_timeout", "offer",
-                 "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "rport", "sent", "since", "ts_off", "ts_recent",
-                 "repeated")  # fmt: skip
+    __slots__ = (
+        "acked", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener", "num_timeout",
+        "offer", "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent", "since", "ts_off",
+        "ts_recent",
+    )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
         host = self.host = listener.host
@@ -52,6 +55,8 @@ class Request:
         self.rcv_wscale = window.pick_wscale(listener.rcvbuf) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
+        self.acked = False
+        """The third ACK came and was ignored, because TCP_DEFER_ACCEPT waits for data."""
         self.oow_at: Nanos = -SEC
         self.since = self.sent = self.armed = host.now
         self.deadline: Nanos = NEVER
@@ -100,17 +105,20 @@ class Request:
             self.end(Cause.ABORT, "the listener is gone: the entry goes, silently", "Linux reqsk_timer_handler")
             return
         most = self.retries()
-        if self.num_timeout >= most:
-            self.end(
-                Cause.TIMEOUT, f"the SYN,ACK was repeated {self.num_timeout} times: the entry goes, silently", RETRY_REF
-            )
+        defer = self.listener.defer_accept
+        deferring = defer > 0 and self.acked
+        if self.num_timeout >= most and not (deferring and self.num_timeout < defer):
+            why = f"the SYN,ACK was repeated {self.num_timeout} times: the entry goes, silently"
+            self.end(Cause.TIMEOUT, why, RETRY_REF)
             return
         if self.num_timeout == 0:
             self.listener.young -= 1
         self.num_timeout += 1
-        self.send_syn_ack(
-            f"SYN,ACK repeated, {self.num_timeout} of {most}: the third step did not come", RETRY_REF, True
-        )
+        if not deferring:
+            why = f"SYN,ACK repeated, {self.num_timeout} of {most}: the third step did not come"
+            self.send_syn_ack(why, RETRY_REF, True)
+        elif self.num_timeout >= defer:
+            self.send_syn_ack("SYN,ACK again: TCP_DEFER_ACCEPT is over, a last chance for data or ACK", DEFER_REF, True)
         self.wait()
 
     # --- input ---
@@ -197,6 +205,11 @@ class Request:
             self.end(Cause.ABORT, "the listener is gone: RST", "Linux tcp_v4_rcv")
             return
         peer = peer_text(self.raddr, self.rport)
+        if self.num_timeout < listener.defer_accept and not seg.payload and not seg.flags & FIN:
+            self.acked = True
+            why = "TCP_DEFER_ACCEPT: the connection counts when data comes"
+            host.dropped(self.label, "deferred", "TcpExtTCPDeferAcceptDrop", why, DEFER_REF)
+            return
         if listener.accept_queue_full:
             host.counters["TcpExtListenOverflows"] += 1
             host.counters["TcpExtListenDrops"] += 1

@@ -43,7 +43,7 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_abort_on_overflow", 0, 0, 1, "bool",
             "answer the last ACK of a handshake with RST when the accept queue is full", "tcp(7)",
         ),
-        Knob("tcp_fin_timeout", 60, 1, 60, "s", "how long an orphan waits in FIN_WAIT_2", "tcp(7)"),
+        Knob("tcp_fin_timeout", 60, 1, 32767, "s", "how long an orphan waits in FIN_WAIT_2", "tcp(7)"),
         Knob("tcp_rfc1337", 0, 0, 1, "bool", "a RST does not end TIME_WAIT", "tcp(7), RFC 1337"),
         Knob(
             "tcp_tw_reuse", 2, 0, 2, "mode",

@@ -69,14 +69,14 @@ class Tcb:
         "advmss", "armed", "ato", "backoff", "bytes_acked", "bytes_received", "ca_state", "challenge_at",
         "congestion", "cwnd", "cwnd_cnt", "cwnd_limited", "dead", "deadline", "done", "dsack", "dupacks", "error",
         "expires", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key",
-        "label", "laddr", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out", "max_packets_seq",
-        "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "ooo_newest", "oow_at", "owner", "pending",
-        "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr",
-        "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq",
-        "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx",
-        "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una",
-        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries",
-        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
+        "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
+        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "ooo_newest", "oow_at", "owner",
+        "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued",
+        "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
+        "rcvbuf", "rcvq", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min",
+        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
+        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
+        "syn_retries", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -186,6 +186,9 @@ class Tcb:
         self.nodelay = False
         self.keepalive: tuple[int, int, int] | None = None
         """(idle, interval, probes) in seconds while SO_KEEPALIVE is on; 0 takes the sysctl."""
+
+        self.linger2 = 0
+        """TCP_LINGER2 in seconds: 0 takes tcp_fin_timeout, below 0 nobody waits."""
 
         # Timers.
         self.expires: list[Nanos] = [NEVER] * len(TIMER_NAMES)

@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, machine, output, recovery, timers
+from tcplab.tcp import delack, machine, output, recovery, timers, timewait
 from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
@@ -131,6 +131,10 @@ def _persist(tcb: Tcb) -> None:
 
 def _keepalive(tcb: Tcb) -> None:
     """Linux tcp_keepalive_timer."""
+    if tcb.dead and tcb.state is State.FIN_WAIT_2:
+        span = timewait.fin_time(tcb) - timewait.LENGTH
+        timewait.hand_over(tcb, State.FIN_WAIT_2, max(span, 0))
+        return
     if tcb.keepalive is None:
         return
     idle, interval, probes = timers.keepalive_settings(tcb)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from tcplab.api.events import StateChanged, Timer
 from tcplab.api.states import TRANSITIONS, Cause, State
-from tcplab.tcp import machine, output, seq
-from tcplab.tcp.tcb import Tcb
+from tcplab.tcp import machine, output, seq, timers
+from tcplab.tcp.tcb import KEEPALIVE, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
@@ -208,15 +208,32 @@ def _end_of(seg: Segment) -> int:
 def start(tcb: Tcb, cause: Cause, why: str) -> None:
     """The connection enters TIME_WAIT: its bucket takes over (Linux tcp_time_wait)."""
     machine.enter(tcb, cause, why, REF)
-    _hand_over(tcb, State.TIME_WAIT, LENGTH)
+    hand_over(tcb, State.TIME_WAIT, LENGTH)
 
 
 def orphan_fin_wait_2(tcb: Tcb) -> None:
-    """Nobody reads any more: wait for the peer's FIN in a bucket, tcp_fin_timeout seconds at most (tcp(7))."""
-    _hand_over(tcb, State.FIN_WAIT_2, tcb.host.sysctl.tcp_fin_timeout * SEC)
+    """Nobody reads any more: wait for the peer's FIN, tcp_fin_timeout or TCP_LINGER2 seconds (tcp(7)).
+
+    A bucket waits at most 60 s. What goes beyond that the connection itself waits first, on its keepalive timer, and
+    then the bucket as long again: so 65 s become 10 (measured; Linux tcp_close, tcp_keepalive_timer).
+    """
+    span = fin_time(tcb)
+    if tcb.linger2 < 0:
+        tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
+        machine.destroy(tcb, Cause.ABORT, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
+    elif span > LENGTH:
+        timers.arm(tcb, KEEPALIVE, tcb.host.now + span - LENGTH, "orphan in FIN_WAIT_2: more than 60 s", REF)
+    else:
+        hand_over(tcb, State.FIN_WAIT_2, span)
 
 
-def _hand_over(tcb: Tcb, state: State, length: Nanos) -> None:
+def fin_time(tcb: Tcb) -> Nanos:
+    """How long an orphan waits in FIN_WAIT_2, never less than 3.5 RTOs (Linux tcp_fin_time)."""
+    return max((tcb.linger2 or tcb.host.sysctl.tcp_fin_timeout) * SEC, (tcb.rto << 2) - (tcb.rto >> 1))
+
+
+def hand_over(tcb: Tcb, state: State, length: Nanos) -> None:
+    """A bucket takes the place of the connection, for `length`."""
     if tcb.pending:
         output.send_ack(tcb, "ACK that was owed, before the bucket takes over", REF)
     machine.release(tcb)

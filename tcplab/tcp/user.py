@@ -64,8 +64,10 @@ def receive(tcb: Tcb, most: int) -> bytes:
         if why:
             output.send_ack(tcb, why, delack.REF)
         return data
+    if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
+        return b""
     _raise_pending(tcb)
-    if tcb.fin_rcvd or tcb.shut_rd or tcb.done:
+    if tcb.shut_rd:
         return b""
     if tcb.state is State.CLOSED:
         raise OSError(errno.ENOTCONN, "not connected")
@@ -106,6 +108,8 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> None:
     else:
         close_writing(tcb)
         if tcb.state is State.FIN_WAIT_2:
+            if tcb.linger2 < 0:
+                output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
             timewait.orphan_fin_wait_2(tcb)
     tcb.owner = None
 

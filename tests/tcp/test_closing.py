@@ -112,6 +112,34 @@ def test_orphan_in_fin_wait_2_obeys_tcp_fin_timeout() -> None:
     assert pair.errno("b", "send", server, b"x") == errno.EPIPE
 
 
+@pytest.mark.parametrize(("timeout", "linger2", "gone"), [(3, 0, 3), (60, 0, 60), (65, 0, 10), (60, 2, 2), (3, 30, 30)])
+def test_how_long_an_orphan_waits(timeout: int, linger2: int, gone: int) -> None:
+    pair = Pair(delay=0)
+    pair.set("a", tcp_fin_timeout=timeout)
+    client, _ = pair.open()
+    if linger2:
+        pair.call("a", "setsockopt", client, "TCP_LINGER2", linger2)
+    pair.call("a", "close", client)
+    pair.run(gone * SEC - 100 * MS)
+    assert pair.conns("a") == ["FIN_WAIT_2"]
+    pair.run(200 * MS)
+    assert pair.conns("a") == []
+
+
+def test_linger2_below_zero_waits_for_nobody() -> None:
+    pair = Pair()
+    client, server = pair.open()
+    pair.call("a", "setsockopt", client, "TCP_LINGER2", -1)
+    pair.call("a", "close", client)
+    pair.run(100 * MS)
+    assert pair.conns("a") == pair.conns("b") == []
+    last = pair.sent[-1]
+    assert last.flags == "R"
+    assert last.seg.seq == (next(s for s in pair.sent if s.flags == "FA").seg.seq + 1) & 0xFFFFFFFF
+    assert pair.counter("a", "TcpExtTCPAbortOnLinger") == 1
+    assert pair.call("b", "recv", server, 1) == b""
+
+
 def test_a_held_socket_in_fin_wait_2_has_no_timer() -> None:
     pair = Pair()
     pair.set("a", tcp_fin_timeout=3)

@@ -363,6 +363,10 @@ def test_simultaneous_open() -> None:
     assert pair.sent[0].seg.seq == next(s for s in pair.sent if s.host == "a" and s.flags == "SA").seg.seq
     assert pair.counter("a", "TcpActiveOpens") == 1
     assert pair.counter("a", "TcpPassiveOpens") == 0
+    assert sorted(pair.flow()[4:]) == ["a A", "b A"]
+    final = next(s for s in pair.sent if s.host == "a" and s.flags == "A").seg
+    assert final.sack == ((final.ack - 1, final.ack),)  # D-SACK 0-1: the SYN came twice
+    assert pair.counter("a", "TcpExtTCPDSACKOldSent") == 1
 
 
 def test_isn_moves_with_the_clock_of_its_four_tuple() -> None:
@@ -381,3 +385,46 @@ def test_unanswered_arp_is_ehostunreach() -> None:
     assert pair.call("a", "getsockopt", fd, "SO_ERROR") == errno.EHOSTUNREACH
     assert pair.events[-1].t == 3 * SEC
     assert pair.sent == []
+
+
+def deferring(seconds: int, **lose: object) -> tuple[Pair, int, int]:
+    """b defers accept(); a has connected."""
+    pair = Pair(**lose)  # type: ignore[arg-type]
+    listener = pair.listen()
+    pair.call("b", "setsockopt", listener, "TCP_DEFER_ACCEPT", seconds)
+    return pair, listener, pair.connect()
+
+
+@pytest.mark.parametrize(("asked", "granted"), [(0, 0), (1, 1), (2, 3), (5, 7), (10, 15)])
+def test_defer_accept_is_rounded_up_to_the_ladder(asked: int, granted: int) -> None:
+    pair, listener, _ = deferring(asked)
+    assert pair.call("b", "getsockopt", listener, "TCP_DEFER_ACCEPT") == granted
+
+
+@pytest.mark.parametrize(("asked", "last_chance"), [(1, 1), (5, 7), (10, 15)])
+def test_defer_accept_ignores_the_bare_ack_and_gives_a_last_chance(asked: int, last_chance: int) -> None:
+    pair, listener, _ = deferring(asked)
+    pair.run((last_chance - 1) * SEC + 500 * MS)
+    assert pair.listener().syn_len == 1
+    assert pair.counter("b", "TcpExtTCPDeferAcceptDrop") == 1
+    pair.run(2 * SEC)
+    assert [round(t) for t in pair.times("b", "SA")] == [0, last_chance]
+    assert isinstance(pair.call("b", "accept", listener), tuple)
+
+
+def test_defer_accept_ends_with_data() -> None:
+    pair, listener, client = deferring(5)
+    pair.run(2 * SEC)
+    assert pair.errno("b", "accept", listener) == errno.EAGAIN
+    pair.call("a", "send", client, b"hello")
+    pair.run(50 * MS)
+    assert isinstance(pair.call("b", "accept", listener), tuple)
+    assert len(pair.times("b", "SA")) == 1
+
+
+def test_defer_accept_without_any_ack_follows_the_usual_ladder() -> None:
+    pair, _, _ = deferring(5, lose=lambda host, seg: host == "a" and not seg.flags & SYN)
+    pair.set("b", tcp_synack_retries=2)
+    pair.run(20 * SEC)
+    assert [round(t) for t in pair.times("b", "SA")] == [0, 1, 3]
+    assert round(pair.events[-1].t / SEC) == 7
