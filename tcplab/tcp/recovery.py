@@ -102,7 +102,7 @@ def _proportional_rate(tcb: Tcb, delivered: int, clean_progress: bool) -> None:
         count = -(-tcb.ssthresh * tcb.prr_delivered // tcb.prior_cwnd) - tcb.prr_out
     else:
         count = min(delta, max(tcb.prr_delivered - tcb.prr_out, delivered) + clean_progress)
-    tcb.cwnd = tcb.in_flight + max(count, 0 if tcb.prr_out else 1)
+    tcb.cwnd = max(tcb.in_flight + max(count, 0 if tcb.prr_out else 1), 1)
 
 
 def _repeat(tcb: Tcb, why: str, ref: str) -> None:
