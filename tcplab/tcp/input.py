@@ -12,12 +12,14 @@ from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import ack, delack, machine, negotiate, output, reassembly, rtt, sack, seq, timers, timewait, window
 from tcplab.tcp.tcb import NOMEM, RTO, Tcb
-from tcplab.units import MS, SEC, Seq
+from tcplab.units import MS, SEC, Nanos, Seq
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 REF = "RFC 9293 3.10.7.4"
 SYN_SENT_REF = "RFC 9293 3.10.7.3"
 _PAWS_24_DAYS = 24 * 24 * 3600 * SEC
+SYN_AGAIN: Nanos = 8 * MS
+"""Linux TCP_TIMEOUT_MIN, two ticks: a peer that is reset in between may answer the next SYN."""
 _RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 
 
@@ -38,6 +40,8 @@ def _syn_sent(tcb: Tcb, seg: Segment) -> None:
     flags = seg.flags
     if flags & ACK:
         if not seq.after(seg.ack, tcb.iss) or seq.after(seg.ack, tcb.snd_nxt):
+            if tcb.retransmits == 0:
+                timers.arm(tcb, RTO, host.now + SYN_AGAIN, "the peer speaks of an older connection: try again soon")
             if not flags & RST:
                 host.reply_rst(seg, tcb.raddr, "the ACK is not of our SYN", SYN_SENT_REF)
             host.dropped(tcb.label, "bad ack", "", "it acknowledges something else than our SYN", SYN_SENT_REF)

@@ -428,3 +428,34 @@ def test_defer_accept_without_any_ack_follows_the_usual_ladder() -> None:
     pair.run(20 * SEC)
     assert [round(t) for t in pair.times("b", "SA")] == [0, 1, 3]
     assert round(pair.events[-1].t / SEC) == 7
+
+
+@pytest.mark.parametrize(("flags", "offset"), [(RST | ACK, 0), (RST | ACK, 2), (SYN | ACK, 5), (ACK, 5)])
+def test_a_wrong_ack_in_syn_sent_repeats_the_syn_soon_once(flags: int, offset: int) -> None:
+    pair = Pair(lose=lambda host, seg: True)
+    pair.set("a", tcp_syn_linear_timeouts=0)
+    pair.connect()
+    s = pair.sent[0].seg
+    for _ in range(2):
+        pair.inject("a", wire_tcp.build(B, A, 80, s.sport, 7, (s.seq + offset) & 0xFFFFFFFF, flags, 500), B)
+        pair.run(500 * MS)
+    assert pair.times("a", "S") == [0.0, 0.008]
+    assert pair.conns("a") == ["SYN_SENT"]
+    resets = [sent for sent in pair.sent if sent.flags == "R"]
+    assert len(resets) == (0 if flags & RST else 2)
+
+
+def test_a_host_that_forgot_its_connection_gets_a_new_one() -> None:
+    """RFC 9293 3.5.1 Figure 9: SYN, challenge ACK, RST, and the next SYN opens."""
+    pair = Pair()
+    listener = pair.listen()
+    pair.connect(local=4000)
+    pair.run(50 * MS)
+    pair.call("b", "accept", listener)
+    pair.a.flows.clear()  # a has rebooted
+    pair.a.sockets.clear()
+    pair.connect(local=4000)
+    pair.run(100 * MS)
+    assert pair.flow()[3:] == ["a S", "b A", "a R", "a S", "b SA", "a A"]
+    assert pair.conns("a") == ["ESTABLISHED"]
+    assert pair.counter("b", "TcpExtTCPSYNChallenge") == 1
