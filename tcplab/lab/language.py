@@ -10,14 +10,17 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+from tcplab.api.counters import COUNTERS, full_name
 from tcplab.api.plan import HOSTS
 from tcplab.api.states import State
 from tcplab.lab.errors import LabError
+from tcplab.tcp.sysctl import KNOBS, Knob
 from tcplab.units import parse_duration
 
 
@@ -83,7 +86,7 @@ FORMS: Final = (
     Form("load LAB", "open another lab", live=True),
     Form("ss HOST", "the host's sockets, as ss -tan prints them", live=True),
     Form("nstat HOST", "the host's counters that are not 0", live=True),
-    Form("help [WORD]", "all of this, or one command", live=True),
+    Form("help [WORD]", "all of this, or one command, sysctl or counter", live=True),
     Form("quit", "end the lab", live=True),
 )
 
@@ -398,15 +401,22 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "SPEED": (_speed, "1, 1/4, 64 or max"),
     "TEXT": (_text, "an answer"),
     "LAB": (_text, "a lab's name or file"),
-    "WORD": (_text, "a command"),
+    "WORD": (_text, "a command, a sysctl or a counter"),
 }
 
 
 def help_text(topic: str | None = None) -> str:
-    """All forms with what they do; or those whose keyword has `topic` in it."""
+    """All forms with what they do; or one command, sysctl or counter."""
+    if topic is not None:
+        name = topic.removeprefix("net.ipv4.").removeprefix("net.core.")
+        if name in KNOBS:
+            return _knob(KNOBS[name])
+        counter = full_name(topic)
+        if counter is not None:
+            return f"{counter}  counts {COUNTERS[counter]}"
     forms = [form for form in FORMS if topic is None or topic in form.keyword.split()]
     if not forms:
-        return f"no command {topic!r}; help lists them all"
+        return f"no command, sysctl or counter {topic!r}; help lists the commands"
     width = min(max(len(form.pattern) for form in forms), 46)
     lines = []
     for form in forms:
@@ -414,4 +424,11 @@ def help_text(topic: str | None = None) -> str:
             lines += [form.pattern, " " * (width + 2) + form.text]
         else:
             lines.append(f"{form.pattern:<{width}}  {form.text}")
+    if topic in (None, "sysctl"):
+        lines.append(f"\nsysctls, each explained by help NAME:\n{textwrap.fill(', '.join(KNOBS), 100)}")
     return "\n".join(lines)
+
+
+def _knob(knob: Knob) -> str:
+    span = f"{knob.low} to {knob.high}" if knob.high < 2**31 - 1 else f"from {knob.low}"
+    return f"{knob.name}  {knob.text}\n{knob.unit}, {span}, default {knob.default}; {knob.source}"

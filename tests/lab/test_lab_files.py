@@ -80,7 +80,15 @@ def test_help_lists_everything() -> None:
     text = help_text()
     assert all(form.pattern in text for form in FORMS)
     assert help_text("drop").startswith("drop DIR")
-    assert "no command" in help_text("frobnicate")
+    assert "no command, sysctl or counter" in help_text("frobnicate")
+
+
+def test_help_explains_sysctls_and_counters() -> None:
+    assert help_text("net.ipv4.tcp_fin_timeout") == (
+        "tcp_fin_timeout  how long an orphan waits in FIN_WAIT_2\ns, 1 to 32767, default 60; tcp(7)"
+    )
+    assert help_text("ListenDrops") == "TcpExtListenDrops  counts SYNs and third ACKs that a listener dropped"
+    assert all(name in help_text("sysctl") for name in ("tcp_syn_retries", "somaxconn"))
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,9 @@ class Console(Input):
 
     def learn(self, text: str) -> None:
         """Take the forms of the language from the text of `help`: the line up to its explanation."""
-        forms = [re.split(r"\s{2,}|\s#", line.strip())[0] for line in text.splitlines()]
-        self.words = sorted({form for form in forms if form and form[0].islower()})
+        forms = [re.split(r"\s{2,}", line.strip())[0] for line in text.splitlines() if ", " not in line.split("  ")[0]]
+        both = [form.replace("HOST", host, 1) for form in forms for host in ("a", "b") if form.startswith("HOST ")]
+        self.words = sorted({form for form in [*forms, *both] if form and form[0].islower()})
 
     def open(self, text: str) -> None:
         """Show the line, with `text` in it."""
