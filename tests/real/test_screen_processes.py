@@ -65,6 +65,16 @@ def test_the_keys_break_things(terminal) -> None:  # type: ignore[no-untyped-def
     screen.read_until("forged RST")
 
 
+def test_keys_that_are_typed_ahead_are_not_lost(terminal) -> None:  # type: ignore[no-untyped-def]
+    """All at once, as from a fast hand on a slow machine: the menu and the console take what follows their key."""
+    screen = terminal("--engine", "veth")
+    screen.read_until("ESTAB")
+    screen.type("i1ic")
+    screen.read_until("RTX SYN,ACK")
+    screen.type(":a close c1\r")
+    screen.read_until("FIN_WAIT_2")
+
+
 @pytest.mark.parametrize("attempt", range(4))
 def test_kill_9_of_the_engine_leaves_nothing(terminal, attempt: int) -> None:  # type: ignore[no-untyped-def]
     before = host_state()

@@ -50,6 +50,10 @@ class Terminal:
         """The words stand on one line of the screen."""
         return any(words in line for line in self.screen.display)
 
+    def type(self, text: str) -> None:
+        """Type without a pause."""
+        os.write(self.master, text.encode())
+
     def press(self, *keys: str) -> None:
         """Type keys, slowly enough for a menu to open between two."""
         for key in keys:

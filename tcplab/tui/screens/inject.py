@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -33,6 +32,8 @@ class Inject(ModalScreen[str]):
         super().__init__()
         self._entries = entries
         self._at = 0
+        for index, entry in enumerate(entries):  # at once, like esc: what is typed next is not for this menu any more
+            self._bindings.bind(entry.key, f"choose({index})", entry.text, priority=True)
 
     def compose(self) -> ComposeResult:
         """The list, and the line while it is edited."""
@@ -76,18 +77,17 @@ class Inject(ModalScreen[str]):
             lines.append(fit([*line, (entry.line, "dim")], room))
         return lines, cursor
 
-    def on_key(self, event: events.Key) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are letters while the line is edited."""
+        return not (action == "choose" and self._editing)
+
+    def action_choose(self, index: int) -> None:
         """The letter of an entry applies it."""
-        if self._editing or event.character is None:
-            return
-        for entry in self._entries:
-            if entry.key == event.character:
-                event.stop()
-                self.dismiss(entry.line)
+        self.dismiss(self._entries[index].line)
 
     @property
     def _editing(self) -> bool:
-        return bool(self.query_one("#edit", Input).display)
+        return any(edit.display and edit.has_focus for edit in self.query(Input))
 
     def action_move(self, by: int) -> None:
         """Another entry."""

@@ -32,13 +32,16 @@ FASTEST: Final = 0.2
 SLOWEST: Final = 1.0
 """Seconds between two pulls: 5 a second, and down to 1 when frames come late."""
 _LATE: Final = 0.12
+_TAKES_KEYS: Final = ("inject", "console")
+"""What takes the keys that follow: it must do so before the next key is handed out, however fast it was typed."""
 
 
 class Main(Acting, Drawing, Screen[None]):
     """Pulls, lays out and hands the keys on. What is drawn is in Drawing, what keys do to the lab in Acting."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.action, key.text, priority=key.shown in ("tab", "s-tab")) for key in keys.TABLE
+        Binding(key.keys, key.action, key.text, priority=key.shown in ("tab", "s-tab") or key.action in _TAKES_KEYS)
+        for key in keys.TABLE
     ]
 
     def __init__(self, feed: Feed, notice: str) -> None:
@@ -234,6 +237,10 @@ class Main(Acting, Drawing, Screen[None]):
         self.draw()
 
     # --- boxes ----------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The letters of these two keys belong to the line, while one is typed."""
+        return not (action in _TAKES_KEYS and isinstance(self.focused, Input))
 
     def action_help(self) -> None:
         """This pane, the keys, the legend."""

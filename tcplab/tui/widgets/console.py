@@ -54,7 +54,7 @@ class Console(Input):
         self.cursor_position = len(text)
         self._at = len(self._history)
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)  # at once: the next key may be waiting already
         self.post_message(self.Opened())
 
     def close(self) -> None:
