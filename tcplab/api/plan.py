@@ -15,5 +15,5 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int = 1
     delay: Nanos = 5 * MS
     """One-way delay of the wire."""
-    sysctl: dict[str, dict[str, int]] = {}
+    sysctl: dict[str, dict[str, int | str]] = {}
     """Per host (`a`, `b`): Linux's names without `net.ipv4.`, values in Linux's units."""

@@ -129,7 +129,7 @@ class HostView(msgspec.Struct, frozen=True):
     listeners: tuple[ListenerView, ...]
     counters: dict[str, int]
     """nstat names, only those that are not 0: `TcpActiveOpens`, `TcpExtListenDrops`."""
-    sysctl: dict[str, int]
+    sysctl: dict[str, int | str]
     """Only those that differ from Linux's defaults."""
 
 

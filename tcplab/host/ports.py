@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tcplab.api.states import State
 from tcplab.tcp.tcb import Tcb
@@ -13,9 +13,6 @@ from tcplab.units import SEC
 if TYPE_CHECKING:
     from tcplab.host.machine import Machine
     from tcplab.host.sockets import Socket
-
-LOCAL_PORT_RANGE: Final = (32768, 60999)
-"""Linux ip_local_port_range."""
 
 
 def check_bind(machine: Machine, sock: Socket, port: int) -> None:
@@ -31,7 +28,7 @@ def check_bind(machine: Machine, sock: Socket, port: int) -> None:
 
 def ephemeral(machine: Machine, raddr: int, rport: int) -> int:
     """A free local port for this peer; EADDRNOTAVAIL when none is left. Even ones first, as Linux's connect()."""
-    low, high = LOCAL_PORT_RANGE
+    low, high = machine.sysctl.ip_local_port_range
     count = high - low + 1
     start = machine.port_stream.below(count) & ~1
     listening = machine.listeners

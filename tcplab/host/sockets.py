@@ -11,7 +11,6 @@ from tcplab.host import ports
 from tcplab.tcp import timers, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.sysctl import RMEM, WMEM
 from tcplab.tcp.tcb import KEEPALIVE
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import MS
@@ -349,8 +348,10 @@ _GETTERS: dict[str, Callable[[Socket], int]] = {
     "SO_ERROR": Socket.take_error,
     "SO_REUSEADDR": lambda sock: int(sock.reuseaddr),
     "SO_ACCEPTCONN": lambda sock: int(sock.listener is not None),
-    "SO_RCVBUF": lambda sock: sock.rcvbuf or RMEM[1],
-    "SO_SNDBUF": lambda sock: sock.conn.sndbuf if sock.conn is not None else sock.sndbuf or WMEM[1],
+    "SO_RCVBUF": lambda sock: sock.rcvbuf or sock.machine.sysctl.tcp_rmem[1],
+    "SO_SNDBUF": lambda sock: (
+        sock.conn.sndbuf if sock.conn is not None else sock.sndbuf or sock.machine.sysctl.tcp_wmem[1]
+    ),
     "SO_KEEPALIVE": lambda sock: sock.keepalive[0],
     "TCP_KEEPIDLE": lambda sock: sock.keepalive[1] or sock.machine.sysctl.tcp_keepalive_time,
     "TCP_KEEPINTVL": lambda sock: sock.keepalive[2] or sock.machine.sysctl.tcp_keepalive_intvl,

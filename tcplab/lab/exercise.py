@@ -119,7 +119,7 @@ class Lab(_Strict):
     script: str
     seed: int = 1
     link: Link = msgspec.field(default_factory=Link)
-    sysctl: dict[str, dict[str, int]] = {}
+    sysctl: dict[str, dict[str, int | str]] = {}
 
 
 class Exercise(_Strict):

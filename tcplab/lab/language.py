@@ -21,6 +21,7 @@ from tcplab.api.plan import HOSTS
 from tcplab.api.states import State
 from tcplab.lab.errors import LabError
 from tcplab.tcp.sysctl import KNOBS, Knob
+from tcplab.tcp.sysctl import text as sysctl_text
 from tcplab.units import parse_duration
 
 
@@ -356,13 +357,11 @@ def _speed(word: str) -> tuple[int, int] | None:
     return limit(num), limit(den or "1")
 
 
-def _setting(word: str) -> tuple[str, int]:
+def _setting(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
-    if not equals:
+    if not equals or not re.fullmatch(r'-?\d+|"[\d\s]+"|[0-9a-fA-F-]{35}', value):
         raise ValueError
-    return _pattern(r"[a-z0-9_.]+")(name.removeprefix("net.ipv4.").removeprefix("net.core.")), _number(
-        -(2**31), 2**31 - 1
-    )(value)
+    return _pattern(r"[a-z0-9_.]+")(name.removeprefix("net.ipv4.").removeprefix("net.core.")), _text(value)
 
 
 def flags(word: str) -> str:
@@ -389,7 +388,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "DATA": (_data, 'a "text" in quotes, or a number of octets'),
     "HOW": (_one_of("rd", "wr", "rdwr"), "rd, wr or rdwr"),
     "OPTION": (_pattern(r"[A-Z_]+"), "a socket option, such as TCP_NODELAY"),
-    "SETTING": (_setting, "NAME=NUMBER"),
+    "SETTING": (_setting, 'NAME=NUMBER, or NAME="N N N"'),
     "SERVICE": (_one_of("echo", "http"), "a service: echo or http"),
     "DIR": (_one_of("a>b", "b>a", "both"), "a direction: a>b, b>a or both"),
     "TIME": (parse_duration, "a time, such as 200ms or 1.5s"),
@@ -430,5 +429,4 @@ def help_text(topic: str | None = None) -> str:
 
 
 def _knob(knob: Knob) -> str:
-    span = f"{knob.low} to {knob.high}" if knob.high < 2**31 - 1 else f"from {knob.low}"
-    return f"{knob.name}  {knob.text}\n{knob.unit}, {span}, default {knob.default}; {knob.source}"
+    return f"{knob.name}  {knob.text}\n{knob.unit}, {knob.span}, default {sysctl_text(knob.default)}; {knob.source}"

@@ -95,9 +95,10 @@ class Exercise:
                 knob = KNOBS.get(name)
                 if knob is None:
                     raise self._wrong(f"lab.sysctl.{host}.{name}", f"no sysctl {name!r} here")
-                if not knob.low <= value <= knob.high:
-                    what = f"{name} takes {knob.low} to {knob.high} ({knob.unit}), not {value}"
-                    raise self._wrong(f"lab.sysctl.{host}.{name}", what)
+                try:
+                    knob.take(value)
+                except OSError as refused:
+                    raise self._wrong(f"lab.sysctl.{host}.{name}", refused.strerror or "") from None
 
     def _unique(self, table: str, found: list[str]) -> None:
         for at, name in enumerate(found):

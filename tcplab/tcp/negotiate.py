@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp.sysctl import RMEM, WMEM, Sysctl
+from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import Segment
@@ -62,5 +62,6 @@ def apply(tcb: Tcb, offer: Offer) -> None:
 
 def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:
     """Fix the buffers: 0 takes tcp_rmem's initial value, or what Linux grows the send buffer to."""
-    tcb.rcvbuf = rcvbuf or RMEM[1]
-    tcb.sndbuf = sndbuf or max(WMEM[1], SNDBUF_START)
+    sysctl = tcb.host.sysctl
+    tcb.rcvbuf = rcvbuf or sysctl.tcp_rmem[1]
+    tcb.sndbuf = sndbuf or min(max(sysctl.tcp_wmem[1], SNDBUF_START), sysctl.tcp_wmem[2])

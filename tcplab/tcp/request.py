@@ -11,7 +11,6 @@ from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Env, FlowKey
 from tcplab.tcp.negotiate import ADVMSS, TS_SPACE, Offer
-from tcplab.tcp.sysctl import RMEM
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 from tcplab.wire import tcp as wire_tcp
@@ -50,9 +49,9 @@ class Request:
         if offer.ts_ok and host.sysctl.tcp_timestamps == 1:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
-        rcvbuf = listener.rcvbuf or RMEM[1]
+        rcvbuf = listener.rcvbuf or host.sysctl.tcp_rmem[1]
         self.rcv_wnd = window.initial(rcvbuf, ADVMSS - (TS_SPACE if offer.ts_ok else 0))
-        self.rcv_wscale = window.pick_wscale(listener.rcvbuf) if offer.wscale is not None else 0
+        self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
         self.acked = False

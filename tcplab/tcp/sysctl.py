@@ -6,23 +6,62 @@ Only knobs that the stack obeys stand here. Defaults are those of a fresh networ
 from __future__ import annotations
 
 import errno
-from typing import Final, NamedTuple
+import re
+from typing import Final, NamedTuple, TypeAlias
+
+Value: TypeAlias = int | tuple[int, ...] | str
+"""A number; several (`tcp_rmem`); or text (`tcp_fastopen_key`)."""
 
 
 class Knob(NamedTuple):
-    """One setting: its allowed range is `low` .. `high`, both included."""
+    """One setting: its allowed range is `low` .. `high`, both included; for several numbers, of each of them."""
 
     name: str
-    default: int
+    default: Value
     low: int
     high: int
     unit: str
     text: str
     source: str
 
+    @property
+    def span(self) -> str:
+        """The range, in words."""
+        if isinstance(self.default, str):
+            return "8 hexadecimal digits four times, joined by -"
+        each = f"{len(self.default)} numbers, each " if isinstance(self.default, tuple) else ""
+        return each + (f"{self.low} .. {self.high}" if self.high < _INT else f"from {self.low}")
+
+    def take(self, given: Value) -> Value:
+        """`given`, a number or its text as sysctl(8) takes it, as this knob's value. EINVAL: out of range."""
+        if isinstance(self.default, str):
+            if re.fullmatch(_KEY, str(given)):
+                return str(given).lower()
+            raise self._refused(given)
+        try:
+            if isinstance(given, str):
+                numbers = tuple(int(word, 0) for word in given.split())
+            else:
+                numbers = given if isinstance(given, tuple) else (given,)
+        except ValueError:
+            raise self._refused(given) from None
+        wanted = len(self.default) if isinstance(self.default, tuple) else 1
+        if len(numbers) != wanted or not all(self.low <= number <= self.high for number in numbers):
+            raise self._refused(given)
+        return numbers if isinstance(self.default, tuple) else numbers[0]
+
+    def _refused(self, given: Value) -> OSError:
+        return OSError(errno.EINVAL, f"{self.name} takes {self.span} ({self.unit}), not {text(given)}")
+
+
+def text(value: Value) -> str | int:
+    """As sysctl(8) shows it: several numbers with spaces between them."""
+    return " ".join(str(number) for number in value) if isinstance(value, tuple) else value
+
 
 _BYTE: Final = 255
 _INT: Final = 2**31 - 1
+_KEY: Final = r"(?:[0-9a-fA-F]{8}-){3}[0-9a-fA-F]{8}"
 
 KNOBS: Final[dict[str, Knob]] = {
     knob.name: knob
@@ -62,21 +101,32 @@ KNOBS: Final[dict[str, Knob]] = {
         Knob("tcp_rto_max_ms", 120_000, 1000, 120_000, "ms", "upper bound of the RTO", "ip-sysctl"),
         Knob("tcp_invalid_ratelimit", 500, 0, _INT, "ms", "least time between two complaining ACKs", "ip-sysctl"),
         Knob("tcp_slow_start_after_idle", 1, 0, 1, "bool", "fall back to slow start after an idle RTO", "ip-sysctl"),
+        Knob(
+            "tcp_rmem", (4096, 131_072, 33_554_432), 1, _INT, "octets",
+            "receive buffer: least, at the start, and greatest", "tcp(7)",
+        ),
+        Knob(
+            "tcp_wmem", (4096, 16_384, 4_194_304), 1, _INT, "octets",
+            "send buffer: least, at the start, and greatest", "tcp(7)",
+        ),
+        Knob(
+            "ip_local_port_range", (32_768, 60_999), 1, 65_535, "ports",
+            "first and last port that connect() takes by itself", "ip(7)",
+        ),
         Knob("ip_default_ttl", 64, 1, 255, "hops", "time to live of what the host sends", "ip-sysctl"),
         Knob("icmp_echo_ignore_all", 0, 0, 1, "bool", "do not answer ping", "icmp(7)"),
     )
 }  # fmt: skip
-
-RMEM: Final = (4096, 131072, 33_554_432)
-"""tcp_rmem: least, initial and greatest receive buffer in octets."""
-WMEM: Final = (4096, 16384, 4_194_304)
-"""tcp_wmem: least, initial and greatest send buffer in octets."""
 
 
 class Sysctl:
     """One host's settings, each an attribute with Linux's name; `set` checks the range as Linux does."""
 
     __slots__ = tuple(KNOBS)
+
+    tcp_rmem: tuple[int, int, int]
+    tcp_wmem: tuple[int, int, int]
+    ip_local_port_range: tuple[int, int]
 
     def __init__(self) -> None:
         for name, knob in KNOBS.items():
@@ -85,21 +135,19 @@ class Sysctl:
     def __getattr__(self, name: str) -> int:  # reached for names without a slot only; types the slots for mypy
         raise AttributeError(name)
 
-    def get(self, name: str) -> int:
+    def get(self, name: str) -> Value:
         """The value of `name`. ENOENT: no such knob."""
         self._known(name)
-        return int(getattr(self, name))
+        value: Value = getattr(self, name)
+        return value
 
-    def set(self, name: str, value: int) -> None:
+    def set(self, name: str, value: Value) -> None:
         """Change `name`. ENOENT: no such knob; EINVAL: out of its range."""
-        knob = self._known(name)
-        if not knob.low <= value <= knob.high:
-            raise OSError(errno.EINVAL, f"{name} takes {knob.low} .. {knob.high} ({knob.unit}), not {value}")
-        setattr(self, name, value)
+        setattr(self, name, self._known(name).take(value))
 
-    def changed(self) -> dict[str, int]:
-        """Those that differ from Linux's defaults."""
-        return {name: self.get(name) for name, knob in KNOBS.items() if self.get(name) != knob.default}
+    def changed(self) -> dict[str, int | str]:
+        """Those that differ from Linux's defaults, as sysctl(8) shows them."""
+        return {name: text(self.get(name)) for name, knob in KNOBS.items() if self.get(name) != knob.default}
 
     @staticmethod
     def _known(name: str) -> Knob:

@@ -17,7 +17,7 @@ def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait |
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over."""
     host = conn.host
     negotiate.buffers(conn, rcvbuf, sndbuf)
-    conn.rcv_wscale = window.pick_wscale(rcvbuf)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf)
     conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, ADVMSS)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.tcp import seq
-from tcplab.tcp.sysctl import RMEM
+from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
 MAX_UNSCALED = 65535
@@ -14,9 +14,9 @@ def space_of(buffer: int) -> int:
     return buffer >> 1
 
 
-def pick_wscale(rcvbuf_locked: int = 0) -> int:
+def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0) -> int:
     """The shift that lets 16 bits express the greatest buffer we may ever have (tcp_select_initial_window)."""
-    space = space_of(rcvbuf_locked) if rcvbuf_locked else RMEM[2]
+    space = space_of(rcvbuf_locked) if rcvbuf_locked else sysctl.tcp_rmem[2]
     shift = 0
     while space > MAX_UNSCALED and shift < 14:
         space >>= 1

@@ -7,7 +7,6 @@ import errno
 import pytest
 from support.pair import B, Pair, X
 
-from tcplab.host import ports
 from tcplab.units import MS, SEC
 
 
@@ -19,7 +18,7 @@ def local(pair: Pair, fd: int) -> int:
 def test_connect_takes_even_ports_of_the_range() -> None:
     pair = Pair()
     taken = [local(pair, pair.connect()) for _ in range(50)]
-    low, high = ports.LOCAL_PORT_RANGE
+    low, high = pair.a.sysctl.ip_local_port_range
     assert all(low <= port <= high and port % 2 == 0 for port in taken)
     assert len(set(taken)) == 50
 
@@ -32,13 +31,13 @@ def test_the_seed_decides() -> None:
     assert chosen(1) == chosen(1) != chosen(2)
 
 
-def few(monkeypatch: pytest.MonkeyPatch, count: int = 4) -> None:
-    monkeypatch.setattr(ports, "LOCAL_PORT_RANGE", (40000, 40000 + count - 1))
+def few(pair: Pair, count: int = 4) -> Pair:
+    pair.call("a", "sysctl", "ip_local_port_range", f"40000 {40000 + count - 1}")
+    return pair
 
 
-def test_even_ones_first_then_odd_ones_then_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    few(monkeypatch)
-    pair = Pair(lose=lambda *_: True)
+def test_even_ones_first_then_odd_ones_then_none() -> None:
+    pair = few(Pair(lose=lambda *_: True))
     taken = [local(pair, pair.connect()) for _ in range(4)]
     assert {port % 2 for port in taken[:2]} == {0}
     assert set(taken) == {40000, 40001, 40002, 40003}
@@ -47,18 +46,16 @@ def test_even_ones_first_then_odd_ones_then_none(monkeypatch: pytest.MonkeyPatch
     assert pair.errno("a", "connect", fd, B, 81) == errno.EINPROGRESS, "another peer, another four-tuple"
 
 
-def test_listening_and_bound_ports_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    few(monkeypatch)
-    pair = Pair()
+def test_listening_and_bound_ports_are_not_taken() -> None:
+    pair = few(Pair())
     pair.listen("a", 40000)
     bound = pair.call("a", "socket")
     pair.call("a", "bind", bound, 0, 40002)
     assert {local(pair, pair.connect()) for _ in range(2)} == {40001, 40003}
 
 
-def test_bind_to_port_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    few(monkeypatch)
-    pair = Pair()
+def test_bind_to_port_zero() -> None:
+    pair = few(Pair())
     fds = [pair.call("a", "socket") for _ in range(5)]
     assert [pair.call("a", "bind", fd, 0, 0) for fd in fds[:4]] == [None] * 4
     assert {local(pair, fd) for fd in fds[:4]} == {40000, 40001, 40002, 40003}
@@ -66,7 +63,7 @@ def test_bind_to_port_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(refused, OSError)
 
 
-def test_a_bound_port_in_use_towards_the_same_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bound_port_in_use_towards_the_same_peer() -> None:
     pair = Pair(lose=lambda *_: True)
     pair.connect(local=4000)
     fd = pair.call("a", "socket")
@@ -95,11 +92,8 @@ def test_a_failed_connect_gives_its_port_back() -> None:
         (0, 1, 61 * SEC, errno.EINPROGRESS),
     ],
 )
-def test_a_port_pair_in_time_wait(
-    monkeypatch: pytest.MonkeyPatch, reuse: int, timestamps: int, waited: int, error: int
-) -> None:
-    few(monkeypatch, 1)
-    pair = Pair()
+def test_a_port_pair_in_time_wait(reuse: int, timestamps: int, waited: int, error: int) -> None:
+    pair = few(Pair(), 1)
     pair.set("a", tcp_tw_reuse=reuse, tcp_timestamps=timestamps)
     client, server = pair.open()
     pair.call("a", "close", client)

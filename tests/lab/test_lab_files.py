@@ -85,7 +85,7 @@ def test_help_lists_everything() -> None:
 
 def test_help_explains_sysctls_and_counters() -> None:
     assert help_text("net.ipv4.tcp_fin_timeout") == (
-        "tcp_fin_timeout  how long an orphan waits in FIN_WAIT_2\ns, 1 to 32767, default 60; tcp(7)"
+        "tcp_fin_timeout  how long an orphan waits in FIN_WAIT_2\ns, 1 .. 32767, default 60; tcp(7)"
     )
     assert help_text("ListenDrops") == "TcpExtListenDrops  counts SYNs and third ACKs that a listener dropped"
     assert all(name in help_text("sysctl") for name in ("tcp_syn_retries", "somaxconn"))
