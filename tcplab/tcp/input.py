@@ -335,6 +335,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if tcb.ooo:
         before = tcb.rcv_nxt
         fin = reassembly.advance(tcb) or fin
+        reassembly.forget(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
         tcb.pending |= delack.SCHED | delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
     if fin:
@@ -346,10 +347,10 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
     host.counters["TcpExtTCPOFOQueue"] += 1
-    tcb.ooo_newest = seg.seq
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:
         missing = seq.diff(seg.seq, tcb.rcv_nxt)
@@ -363,6 +364,8 @@ def _fin(tcb: Tcb) -> None:
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
     tcb.ooo.clear()
+    tcb.sacks.clear()
+    tcb.dsack = None  # tcp_fin: the peer has said all, nothing is left to report
     if tcb.state is State.FIN_WAIT_2:
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
@@ -371,6 +374,7 @@ def _fin(tcb: Tcb) -> None:
         machine.enter(tcb, Cause.FIN, "FIN received while ours is on the way: simultaneous close", REF)
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
     else:
+        tcb.pingpong = delack.PINGPONG  # what is left to say is ours: the ACK may ride on it
         machine.enter(tcb, Cause.FIN, "FIN received: the peer sends no more", REF)
     if tcb.owner is not None:
         tcb.owner.readable()

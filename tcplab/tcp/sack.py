@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import reassembly, seq
+from tcplab.tcp import seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 
@@ -21,15 +21,15 @@ def to_report(tcb: Tcb) -> list[tuple[Seq, Seq]]:
         return []
     duplicate, tcb.dsack = tcb.dsack, None
     if duplicate is None:
-        return reassembly.blocks(tcb, tcb.ooo_newest, most(tcb))
-    return [duplicate, *reassembly.blocks(tcb, duplicate[0], most(tcb) - 1)]
+        return tcb.sacks[: most(tcb)]
+    return [duplicate, *tcb.sacks[: most(tcb) - 1]]
 
 
 def space(tcb: Tcb) -> int:
     """Octets of option space that data loses to the blocks we report now."""
     if not tcb.sack_ok or (not tcb.ooo and tcb.dsack is None):
         return 0
-    count = min(len(reassembly.blocks(tcb, tcb.rcv_nxt, most(tcb))) + (tcb.dsack is not None), most(tcb))
+    count = min(len(tcb.sacks) + (tcb.dsack is not None), most(tcb))
     return 4 + 8 * count if count else 0
 
 

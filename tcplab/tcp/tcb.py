@@ -70,11 +70,11 @@ class Tcb:
         "congestion", "cwnd", "cwnd_cnt", "cwnd_limited", "dead", "deadline", "done", "dsack", "dupacks", "error",
         "expires", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key",
         "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
-        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "ooo_newest", "oow_at", "owner",
+        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "oow_at", "owner",
         "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued",
         "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
         "rcvbuf", "rcvq", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min",
-        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
+        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
         "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
         "syn_retries", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
     )  # fmt: skip
@@ -124,7 +124,8 @@ class Tcb:
         self.rcvq = bytearray()
         self.ooo: list[tuple[Seq, bytes, bool]] = []
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
-        self.ooo_newest: Seq = 0
+        self.sacks: list[tuple[Seq, Seq]] = []
+        """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
         self.shut_rd = False
