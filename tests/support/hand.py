@@ -6,7 +6,6 @@ Numbers are relative to the first octet of data in each direction.
 from __future__ import annotations
 
 from support.pair import A, B, Pair, Sent
-
 from tcplab.units import MS, Nanos
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire.tcp import ACK, SYN, Segment
