@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 
 import pytest
-from support.hand import Hand
 from support.pair import A, B, Pair, X
 
 from tcplab.rng import Stream
@@ -135,8 +134,3 @@ def test_a_segment_to_many_is_not_answered(dst: str, flags: int) -> None:
     assert pair.frames == []
     assert pair.listener().syn_len == 0
     assert pair.drops("b") == ["not for us"]
-
-
-def test_a_syn_ack_that_opens_is_answered_by_the_third_step_at_once() -> None:
-    hand = Hand()
-    assert [(s.flags, s.size) for s in hand.pair.sent] == [("S", 0), ("A", 0)]
