@@ -105,5 +105,5 @@ def test_the_smaller_of_both_limits_without_the_options(options: bytes, size: in
 def test_sack_blocks_take_their_room_from_the_data() -> None:
     hand = Hand(opt.mss(1000) + opt.nop() * 2 + opt.sack_permitted())
     hand.say(ACK | PSH, at=100, payload=b"later")
-    sent = hand.send(988)
-    assert [(s.size, len(s.seg.raw_options)) for s in sent] == [(988, 12)]
+    sent = hand.send(1976)
+    assert [(s.size, len(s.seg.raw_options)) for s in sent] == [(988, 12)] * 2

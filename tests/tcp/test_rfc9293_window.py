@@ -94,9 +94,9 @@ def test_a_peer_that_answers_probes_may_keep_its_window_closed_for_a_day() -> No
 # --- the receiver -----------------------------------------------------------------------------------------------------
 
 
-def full(size: int = 8000) -> Hand:
+def full(scaling: bool = False) -> Hand:
     """a's receive buffer holds as much as its window allowed: the window is closed."""
-    hand = Hand(MSS, rcvbuf=size)
+    hand = Hand(MSS + opt.nop() + opt.window_scale(7)) if scaling else Hand(MSS, rcvbuf=8000)
     at = 0
     while room := hand.pair.conn("a").rcv_wnd:
         hand.say(ACK | PSH, at, payload=b"x" * min(room, 1000))
@@ -131,8 +131,9 @@ def test_octets_beyond_a_closed_window_are_dropped_and_answered() -> None:
     assert hand.pair.conn("a").recv_q == held
 
 
-def test_reading_little_does_not_open_the_window_a_little() -> None:
-    hand = full()
+@pytest.mark.parametrize("scaling", [False, True])
+def test_reading_little_does_not_open_the_window_a_little(scaling: bool) -> None:
+    hand = full(scaling)
     start = len(hand.pair.sent)
     for _ in range(9):
         hand.read(100)
@@ -141,7 +142,7 @@ def test_reading_little_does_not_open_the_window_a_little() -> None:
     hand.read()
     (update,) = hand.since(start)
     assert update.why.startswith("window update")
-    assert update.seg.window >= 1000
+    assert update.seg.window << hand.pair.conn("a").rcv_wscale >= 1000
 
 
 @pytest.mark.parametrize("scaling", [0, 1])
