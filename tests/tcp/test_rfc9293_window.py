@@ -99,8 +99,8 @@ def full(scaling: bool = False) -> Hand:
     hand = Hand(MSS + opt.nop() + opt.window_scale(7)) if scaling else Hand(MSS, rcvbuf=8000)
     at = 0
     while room := hand.pair.conn("a").rcv_wnd:
-        hand.say(ACK | PSH, at, payload=b"x" * min(room, 1000))
-        at += min(room, 1000)
+        hand.say(ACK | PSH, at, payload=b"x" * min(room, 1024))  # a whole unit of the scaled window
+        at += min(room, 1024)
         hand.pair.run(200 * MS)
     return hand
 
@@ -160,3 +160,16 @@ def test_the_right_edge_of_our_window_never_moves_to_the_left(scaling: int) -> N
     edges = [((seg.ack - conn.irs) & 0xFFFFFFFF) + (seg.window << conn.rcv_wscale) for seg in acks]
     assert len(edges) > 50
     assert edges == sorted(edges)
+
+
+def test_a_full_buffer_shuts_even_a_window_that_was_offered() -> None:
+    """Each 1000 octets round the rest of the window up to one unit of 1024: more comes in than was meant."""
+    hand = Hand(MSS + opt.nop() + opt.window_scale(7))
+    at = 0
+    while not hand.pair.counter("a", "TcpExtTCPRcvQDrop"):
+        last = hand.say(ACK | PSH, at, payload=b"x" * 1000)
+        at += 1000
+        hand.pair.run(200 * MS)
+        assert at < 200_000
+    assert hand.pair.conn("a").recv_q > 131_072
+    assert last[-1].seg.window == 0
