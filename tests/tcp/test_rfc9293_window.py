@@ -96,11 +96,12 @@ def test_a_peer_that_answers_probes_may_keep_its_window_closed_for_a_day() -> No
 
 def full(scaling: bool = False) -> Hand:
     """a's receive buffer holds as much as its window allowed: the window is closed."""
+    size = 1024 if scaling else 1000  # 1024: whole units of the scaled window
     hand = Hand(MSS + opt.nop() + opt.window_scale(7)) if scaling else Hand(MSS, rcvbuf=8000)
     at = 0
     while room := hand.pair.conn("a").rcv_wnd:
-        hand.say(ACK | PSH, at, payload=b"x" * min(room, 1024))  # a whole unit of the scaled window
-        at += min(room, 1024)
+        hand.say(ACK | PSH, at, payload=b"x" * min(room, size))
+        at += min(room, size)
         hand.pair.run(200 * MS)
     return hand
 
