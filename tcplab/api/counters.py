@@ -53,6 +53,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPFastRetrans": "repeats before any timer fired",
     "TcpExtTCPFromZeroWindowAdv": "the window was opened again",
     "TcpExtTCPKeepAlive": "keepalive probes",
+    "TcpExtTCPLossProbes": "tail loss probes that were sent",
+    "TcpExtTCPLossProbeRecovery": "losses that a tail loss probe repaired",
     "TcpExtTCPOFOQueue": "segments that came out of order",
     "TcpExtTCPRcvQDrop": "data dropped because the receive buffer was full",
     "TcpExtTCPRenoRecovery": "recoveries that duplicate ACKs began",

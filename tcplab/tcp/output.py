@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import delack, negotiate, seq, timers, window
+from tcplab.tcp import delack, negotiate, seq, timers, tlp, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -120,11 +120,15 @@ def push(tcb: Tcb, why: str) -> None:
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
+    was_idle = not tcb.rtx
+    first = tcb.snd_nxt
     while not held:
         rest = unsent(tcb)
         if not rest:
             break
         held = _next(tcb, rest, why)
+    if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
+        timers.arm_rto(tcb)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -193,7 +197,6 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> N
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
     end = seq.add(first, size + fin)
-    idle = not tcb.rtx
     tcb.rtx.append(SentSeg(first, end, host.now, fin=fin))
     tcb.snd_nxt = end
     if tcb.ca_state == RECOVERY:
@@ -206,9 +209,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> N
     if size:
         delack.data_sent(tcb)
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
-    if idle:
+    if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
-        timers.arm_rto(tcb)
 
 
 def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
@@ -229,16 +231,27 @@ def _restart_after_idle(tcb: Tcb) -> None:
     tcb.cwnd = max(cwnd, restart)
 
 
-def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str) -> None:
-    """Send `entry` again (tcp_retransmit_skb)."""
+def push_one(tcb: Tcb, why: str) -> bool:
+    """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
+    first = tcb.snd_nxt
+    data = unsent(tcb) - tcb.fin_queued
+    size = min(data, tcb.mss - sack_blocks.space(tcb))
+    fin = size == data and tcb.fin_queued
+    if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
+        _send(tcb, first, size, fin, size == data, why)
+    return tcb.snd_nxt != first
+
+
+def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> None:
+    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired."""
     host = tcb.host
     tcb.total_retrans += 1
-    if not entry.retrans:
+    if not entry.retrans and not probe:
         entry.retrans = True
         tcb.retrans_out += 1
     entry.ever = True
     entry.sent = host.now
-    if tcb.retrans_stamp < 0:
+    if tcb.retrans_stamp < 0 and not probe:
         tcb.retrans_stamp = host.now
     if entry.syn:
         host.counters["TcpExtTCPSynRetrans"] += 1
@@ -262,6 +275,7 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     if room > 0 and data:
         size = min(room, data, tcb.mss)
         _send(tcb, tcb.snd_nxt, size, False, size == data, why)
+        timers.arm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1
     old_ack(tcb, why, ref)

@@ -67,7 +67,7 @@ def advance(tcb: Tcb) -> bool:
 
 
 def report(tcb: Tcb, first: Seq, end: Seq) -> None:
-    """Keep the SACK blocks in the order in which they last grew, newest first (RFC 2018 section 4, tcp_sack_new_ofo_skb).
+    """Keep the SACK blocks, the one that grew last first (RFC 2018 section 4, tcp_sack_new_ofo_skb).
 
     Only `SACKS` are kept: of what fell out, the peer hears again when it grows.
     """

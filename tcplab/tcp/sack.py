@@ -45,7 +45,7 @@ def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
     """Note in the retransmission queue what the peer has (tcp_sacktag_write_queue): how many segments are new."""
     if not tcb.sack_ok or not blocks:
         return 0
-    if _is_dsack(ack, blocks):
+    if is_dsack(ack, blocks):
         tcb.host.counters["TcpExtTCPDSACKRecv"] += 1
         blocks = blocks[1:]
     newly = 0
@@ -70,8 +70,10 @@ def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
     return newly
 
 
-def _is_dsack(ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> bool:
+def is_dsack(ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> bool:
     """The first block lies below the ACK or within the second: a report of a duplicate (RFC 2883 section 4)."""
+    if not blocks:
+        return False
     left, right = blocks[0]
     if seq.before(left, ack):
         return True

@@ -25,8 +25,8 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE = range(4)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 
 
 class SentSeg:
@@ -70,13 +70,14 @@ class Tcb:
         "congestion", "cwnd", "cwnd_cnt", "cwnd_limited", "dead", "deadline", "done", "dsack", "dupacks", "error",
         "expires", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key",
         "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
-        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "oow_at", "owner",
-        "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued",
-        "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
-        "rcvbuf", "rcvq", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min",
-        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
+        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "oow_at", "owner", "pending",
+        "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick",
+        "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf",
+        "rcvq", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min", "rtt_seq",
+        "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
         "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
-        "syn_retries", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
+        "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok", "ts_recent",
+        "ts_recent_at", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -157,6 +158,10 @@ class Tcb:
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
+        self.tlp_high_seq: Seq = 0
+        """snd_nxt when a tail loss probe was sent that nothing was heard of; 0: none is on its way."""
+        self.tlp_retrans = False
+        """That probe was a repeat."""
 
         # Loss and congestion; counts are segments.
         self.congestion = "reno"

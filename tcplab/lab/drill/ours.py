@@ -24,7 +24,7 @@ _NONBLOCK: Final = 0o4000
 _DONTWAIT: Final = 0x40
 _ERRQUEUE: Final = 0x2000
 _WITHOUT_MEANING: Final = """
-    tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_early_retrans tcp_recovery tcp_thin_linear_timeouts
+    tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
     tcp_congestion_control tcp_available_congestion_control tcp_allowed_congestion_control tcp_tso_win_divisor
     tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_min_tso_segs tcp_limit_output_bytes tcp_autocorking
     tcp_fastopen tcp_fastopen_key tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
