@@ -46,13 +46,13 @@ def test_an_open_connection() -> None:
     a = pair.conn("a")
     assert (a.state, a.fd, a.mss, a.advmss) == ("ESTABLISHED", client, 1448, 1460)
     assert a.options == "ts sack wscale:10,10"
-    assert (a.cwnd, a.packets_out, a.send_q, a.not_sent, a.bytes_acked) == (10, 3, 3000, 0, 0)
+    assert (a.cwnd, a.packets_out, a.send_q, a.not_sent, a.bytes_acked) == (10, 3, 3000, 0, 1)
     assert (a.srtt_us, a.rto_us) == (10_000, 210_000)
     rto = timers(pair, "a")["rto"]
     assert (rto.armed, rto.expires, rto.rung, rto.rungs) == (pair.now, pair.now + 210 * MS, 0, 15)
     pair.run(100 * MS)
     a, b = pair.conn("a"), pair.conn("b")
-    assert (a.send_q, a.packets_out, a.bytes_acked, a.timers) == (0, 0, 3000, ())
+    assert (a.send_q, a.packets_out, a.bytes_acked, a.timers) == (0, 0, 3001, ())
     assert (b.recv_q, b.bytes_received, b.fd) == (3000, 3000, server)
     assert (a.snd_nxt, a.rcv_nxt) == (b.rcv_nxt, b.snd_nxt)
     assert (a.iss, a.irs) == (b.irs, b.iss)
