@@ -268,7 +268,7 @@ def _pingpong(sock: Socket) -> int:
 def _info(sock: Socket) -> dict[str, int]:
     if sock.listener is not None:
         return tcp_info.of_listener(sock.listener)
-    return tcp_info.of(sock.conn or Connection(sock.machine, 0, 0, 0, 0))
+    return tcp_info.of(sock.conn) if sock.conn is not None else tcp_info.of_unconnected()
 
 
 OPTIONS: Final[dict[str, Option]] = {

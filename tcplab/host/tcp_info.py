@@ -7,9 +7,9 @@ from typing import Final
 from tcplab.api.states import State
 from tcplab.tcp import output
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.negotiate import MTU, TS_SPACE, path_mss
+from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE, path_mss
 from tcplab.tcp.sack import DUPTHRESH
-from tcplab.tcp.tcb import INIT_CWND, Tcb
+from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, Tcb
 from tcplab.units import MS, US
 
 STATES: Final = {
@@ -20,6 +20,7 @@ CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE = 1, 2, 4
 NO_LIMIT: Final = 2**64 - 1
 NO_SAMPLE: Final = 2**32 - 1
+FIRST_RTTVAR: Final = 250_000
 _DELACK_MAX: Final = 200 * MS
 
 NAMES: Final = (
@@ -47,6 +48,15 @@ def of_listener(listener: Listener) -> dict[str, int]:
     })  # fmt: skip
 
 
+def of_unconnected() -> dict[str, int]:
+    """A socket without a connection."""
+    return _complete({
+        "state": STATES[State.CLOSED], "delivery_rate_app_limited": 1, "rto": INIT_RTO // US, "snd_mss": DEFAULT_MSS,
+        "rttvar": FIRST_RTTVAR, "snd_ssthresh": INFINITE_SSTHRESH, "snd_cwnd": INIT_CWND, "reordering": DUPTHRESH,
+        "pacing_rate": NO_LIMIT, "max_pacing_rate": NO_LIMIT, "min_rtt": NO_SAMPLE,
+    })  # fmt: skip
+
+
 def of(tcb: Tcb) -> dict[str, int]:
     """A connection, in any state."""
     now, ts_space = tcb.host.now, TS_SPACE if tcb.ts_ok else 0
@@ -60,6 +70,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * wscale_ok,
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if wscale_ok else 0,
+        "delivery_rate_app_limited": 1,
         "rto": tcb.rto // US,
         "ato": min(tcb.ato, _DELACK_MAX) // US,
         "snd_mss": tcb.mss,
@@ -71,10 +82,10 @@ def of(tcb: Tcb) -> dict[str, int]:
         "last_data_sent": (now - max(tcb.lsndtime, 0)) // MS,
         "last_data_recv": (now - tcb.lrcvtime) // MS,
         "last_ack_recv": (now - tcb.rcv_tstamp) // MS,
-        "pmtu": path_mss(tcb.laddr, tcb.raddr) + 40 if tcb.lport else MTU,
+        "pmtu": path_mss(tcb.laddr, tcb.raddr) + 40,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
-        "rttvar": tcb.mdev >> 2,
+        "rttvar": tcb.mdev >> 2 if tcb.srtt else FIRST_RTTVAR,
         "snd_ssthresh": tcb.ssthresh,
         "snd_cwnd": tcb.cwnd,
         "advmss": tcb.advmss - ts_space,

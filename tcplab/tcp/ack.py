@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import cc, output, recovery, rtt, sack, seq, timers
+from tcplab.tcp import cc, negotiate, output, recovery, rtt, sack, seq, timers
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import Segment
@@ -65,7 +65,7 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     if offered == tcb.snd_wnd:
         return False
     tcb.snd_wnd = offered
-    tcb.max_window = max(tcb.max_window, offered)
+    negotiate.window_grew(tcb, offered)
     return True
 
 

@@ -69,7 +69,8 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.rcv_wup = seq.add(seg.seq, 1)
     negotiate.apply(tcb, negotiate.Offer(seg, tcb.host.sysctl))
-    tcb.snd_wnd = tcb.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
+    tcb.snd_wnd = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
+    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
 
 
@@ -272,7 +273,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         tcb.snd_una = seq.add(tcb.iss, 1)
         timers.arm_rto(tcb)
     tcb.snd_wnd = seg.window << (0 if seg.flags & SYN else tcb.snd_wscale)
-    tcb.max_window = max(tcb.max_window, tcb.snd_wnd)
+    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)

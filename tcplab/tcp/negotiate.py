@@ -68,9 +68,18 @@ def apply(tcb: Tcb, offer: Offer) -> None:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     else:
         tcb.snd_wscale = offer.wscale
-    tcb.mss = min(offer.mss, advertised(tcb.laddr, tcb.raddr, tcb.user_mss)) - (TS_SPACE if offer.ts_ok else 0)
+    tcb.mss_clamp = min(offer.mss, advertised(tcb.laddr, tcb.raddr, tcb.user_mss)) - (TS_SPACE if offer.ts_ok else 0)
+    tcb.mss = tcb.mss_clamp
     # Linux tcp_initialize_rcv_mss: a first guess at the size of the peer's segments.
     tcb.rcv_mss = max(min(tcb.advmss, tcb.mss, 536, max(tcb.rcv_wnd >> 1, 88)), 88)
+
+
+def window_grew(tcb: Tcb, offered: int) -> None:
+    """The peer offered more than ever: a segment is at most half of that (tcp_sync_mss, tcp_bound_to_half_wnd)."""
+    if offered > tcb.max_window:
+        tcb.max_window = offered
+        half = offered >> 1 if offered > DEFAULT_MSS else offered
+        tcb.mss = min(tcb.mss_clamp, max(half, MIN_SND_MSS - TS_SPACE))
 
 
 def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:
