@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 def check_bind(machine: Machine, sock: Socket, port: int) -> None:
     """EADDRINUSE unless every other user of the port and the new one set SO_REUSEADDR and none listens (socket(7))."""
     for other in machine.sockets.values():
-        if other is not sock and other.port == port and (other.listener or not (other.reuseaddr and sock.reuseaddr)):
+        if other is not sock and other.port == port and (other.listener or not (_reuse(other) and _reuse(sock))):
             raise OSError(errno.EADDRINUSE, f"port {port} is in use")
     for flow in machine.flows.values():
-        if isinstance(flow, (Tcb, TimeWait)) and flow.lport == port and not (flow.reuse and sock.reuseaddr):
+        if isinstance(flow, (Tcb, TimeWait)) and flow.lport == port and not (flow.reuse and _reuse(sock)):
             state = flow.state.value
             raise OSError(errno.EADDRINUSE, f"port {port} is in use by a connection in {state}")
+
+
+def _reuse(sock: Socket) -> bool:
+    return bool(sock.options.get("SO_REUSEADDR"))
 
 
 def ephemeral(machine: Machine, raddr: int, rport: int) -> int:

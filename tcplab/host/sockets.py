@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
-from tcplab.host import ports
-from tcplab.tcp import timers, user
+from tcplab.host import options, ports
+from tcplab.tcp import output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.tcb import KEEPALIVE
 from tcplab.tcp.timewait import TimeWait
-from tcplab.units import MS
 from tcplab.wire.ipv4 import text as ip_text
 
 if TYPE_CHECKING:
@@ -26,8 +24,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "conn", "connecting", "defer_accept", "fd", "keepalive", "linger", "linger2", "listener", "machine",
-        "nodelay", "port", "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers",
+        "bound", "congestion", "conn", "connecting", "fd", "linger", "listener", "machine", "options", "port",
+        "readers", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
@@ -39,16 +37,10 @@ class Socket:
         self.listener: Listener | None = None
         self.connecting = False
         """connect() was called and its outcome not told yet."""
-        self.reuseaddr = False
-        self.nodelay = False
-        self.linger = (0, 0)
-        self.keepalive = [0, 0, 0, 0]
-        """SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT."""
-        self.rcvbuf = self.sndbuf = 0
-        self.syncnt = 0
-        self.defer_accept = 0
-        self.linger2 = 0
-        self.user_timeout = 0
+        self.options: dict[str, int] = {}
+        """What setsockopt() set, as `tcplab.host.options` keeps it; the two below are not one number."""
+        self.linger: tuple[int, int] = (0, 0)
+        self.congestion: str = "reno"
         self.readers: list[Wake] = []
         self.writers: list[Wake] = []
 
@@ -92,9 +84,8 @@ class Socket:
             self.bind(0, 0)
         if self.port in self.machine.listeners:
             raise OSError(errno.EADDRINUSE, f"another socket listens on port {self.port}")
-        self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable)
-        self.listener.rcvbuf, self.listener.sndbuf = self.rcvbuf, self.sndbuf
-        self.listener.defer_accept = self.defer_accept
+        self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable, self._inherit)
+        options.apply_listener(self, self.listener)
         self.machine.listeners[self.port] = self.listener
 
     def accept(self) -> tuple[int, tuple[int, int]]:
@@ -106,9 +97,7 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
         sock.port = self.port
-        for option in _INHERITED:
-            setattr(sock, option, getattr(self, option))
-        sock.keepalive = list(self.keepalive)
+        sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 
@@ -130,9 +119,11 @@ class Socket:
         self.port = local
         conn = Connection(machine, machine.addr, local, addr, port)
         self._own(conn)
-        conn.syn_retries = self.syncnt
+        options.apply(self, conn)
+        conn.pingpong = int(self.options.get("TCP_QUICKACK") == 0 or self.options.get("TCP_DEFER_ACCEPT", 0) > 0)
         self.connecting = True
-        user.connect(conn, self.rcvbuf, self.sndbuf, old if isinstance(old, TimeWait) else None)
+        rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
+        user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None)
         raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
 
     def _connect_again(self) -> None:
@@ -153,23 +144,45 @@ class Socket:
     def _own(self, conn: Connection) -> None:
         self.conn = conn
         conn.owner = self
-        conn.reuse = self.reuseaddr
-        self._apply_options()
+
+    def _inherit(self, conn: Connection) -> None:
+        """A new connection of this listener: it has the listener's options before accept() already."""
+        options.apply(self, conn)
 
     def _connected(self) -> Connection:
         if self.conn is None:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return self.conn
 
-    def send(self, data: bytes) -> int:
-        """send(2): how many octets the buffer took."""
+    def send(self, data: bytes, flags: int = 0) -> int:
+        """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
         if self.conn is None:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data)
+        return user.send(self.conn, data, flags)
 
-    def recv(self, most: int) -> bytes:
-        """recv(2): up to `most` octets, b"" at the end of the stream."""
-        return user.receive(self._connected(), most)
+    def recv(self, most: int, flags: int = 0) -> bytes:
+        """recv(2): up to `most` octets, b"" at the end of the stream. Flags: MSG_PEEK, MSG_TRUNC."""
+        return user.receive(self._connected(), most, flags)
+
+    def recvmsg(self, most: int, flags: int = 0) -> tuple[bytes, dict[str, int]]:
+        """recvmsg(2): the octets, and with TCP_INQ how many are left (1 more than nothing at the end)."""
+        conn = self._connected()
+        data = user.receive(conn, most, flags)
+        return data, {"TCP_INQ": len(conn.rcvq) or int(conn.fin_rcvd)} if self.options.get("TCP_INQ") else {}
+
+    def ioctl(self, request: str) -> int:
+        """ioctl(2): SIOCINQ, SIOCOUTQ or SIOCOUTQNSD: octets to read, not acknowledged, not sent."""
+        if self.listener is not None or request not in ("SIOCINQ", "SIOCOUTQ", "SIOCOUTQNSD"):
+            raise OSError(errno.EINVAL, f"no ioctl {request} here")
+        conn = self.conn
+        if conn is None or conn.state in (State.CLOSED, State.SYN_SENT):
+            return len(conn.rcvq) if conn is not None and request == "SIOCINQ" else 0
+        if request == "SIOCINQ":
+            return len(conn.rcvq)
+        if request == "SIOCOUTQNSD":
+            return output.unsent(conn)
+        fin_unacked = conn.fin_queued and not seq.after(conn.snd_una, conn.data_end)
+        return len(conn.sndq) + fin_unacked
 
     def shutdown(self, how: str) -> None:
         """shutdown(2) with `rd`, `wr` or `rdwr`. ENOTCONN: not connected; EINVAL: another word."""
@@ -219,20 +232,13 @@ class Socket:
 
     # --- options ---
 
-    def setsockopt(self, name: str, value: int | tuple[int, ...]) -> None:
-        """setsockopt(2) by the option's name. ENOPROTOOPT: not known here; EINVAL: out of range."""
-        setter = _SETTERS.get(name)
-        if setter is None:
-            raise OSError(errno.ENOPROTOOPT, f"no socket option {name} here; there are {', '.join(_SETTERS)}")
-        setter(self, value)
-        self._apply_options()
+    def setsockopt(self, name: str, value: options.Value) -> None:
+        """setsockopt(2) by the option's name (`tcplab.host.options`)."""
+        options.set_option(self, name, value)
 
-    def getsockopt(self, name: str) -> int:
-        """getsockopt(2) by name. SO_ERROR reads and clears the pending error."""
-        getter = _GETTERS.get(name)
-        if getter is None:
-            raise OSError(errno.ENOPROTOOPT, f"no socket option {name} here; there are {', '.join(_GETTERS)}")
-        return getter(self)
+    def getsockopt(self, name: str) -> Any:
+        """getsockopt(2) by name."""
+        return options.get_option(self, name)
 
     def take_error(self) -> int:
         """SO_ERROR: the pending error, once; 0 when there is none."""
@@ -244,125 +250,10 @@ class Socket:
             conn.done = True
         return error
 
-    def _apply_options(self) -> None:
-        conn = self.conn
-        if conn is None:
-            return
-        conn.nodelay = self.nodelay
-        conn.linger2 = self.linger2
-        conn.user_timeout = self.user_timeout * MS
-        on, idle, interval, count = self.keepalive
-        was_on = conn.keepalive is not None
-        conn.keepalive = (idle, interval, count) if on else None
-        if conn.state is State.CLOSED:
-            return
-        if on and not was_on and conn.state is not State.SYN_SENT:
-            timers.arm_keepalive(conn)
-        elif was_on and not on:
-            timers.stop(conn, KEEPALIVE)
-
-
-_INHERITED = ("reuseaddr", "nodelay", "linger", "linger2", "user_timeout", "rcvbuf", "sndbuf")
-"""Options that an accepted socket takes over from its listener (socket(7), tcp(7))."""
-
 
 def _check_port(port: int) -> None:
     if not 0 <= port <= 65535:
         raise OSError(errno.EINVAL, f"{port} is not a port")
-
-
-def _number(value: int | tuple[int, ...]) -> int:
-    if isinstance(value, tuple):
-        raise OSError(errno.EINVAL, "this option takes one number")
-    return value
-
-
-def _set_linger(sock: Socket, value: int | tuple[int, ...]) -> None:
-    if not isinstance(value, tuple) or len(value) != 2:
-        raise OSError(errno.EINVAL, "SO_LINGER takes two numbers: on (0 or 1) and seconds")
-    if value[0] and value[1]:
-        raise OSError(errno.EOPNOTSUPP, "SO_LINGER here takes 0 seconds only (abort): close() never waits")
-    sock.linger = (value[0], value[1])
-
-
-def _set_rcvbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
-    sock.rcvbuf = max(2 * _number(value), 2304)  # Linux doubles it; SOCK_MIN_RCVBUF
-    if sock.listener is not None:
-        sock.listener.rcvbuf = sock.rcvbuf
-    if sock.conn is not None:
-        sock.conn.rcvbuf = sock.rcvbuf
-
-
-def _set_sndbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
-    sock.sndbuf = max(2 * _number(value), 4608)  # SOCK_MIN_SNDBUF
-    if sock.listener is not None:
-        sock.listener.sndbuf = sock.sndbuf
-    if sock.conn is not None:
-        sock.conn.sndbuf = sock.sndbuf
-
-
-def _set_defer_accept(sock: Socket, value: int | tuple[int, ...]) -> None:
-    """Seconds become a number of SYN,ACK timeouts: 1, 3, 7, ... s (Linux secs_to_retrans)."""
-    sock.defer_accept = max(_number(value), 0).bit_length()
-    if sock.listener is not None:
-        sock.listener.defer_accept = sock.defer_accept
-
-
-def _keepalive_setter(at: int, low: int, high: int) -> Callable[[Socket, int | tuple[int, ...]], None]:
-    def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
-        number = _number(value)
-        if not low <= number <= high:
-            raise OSError(errno.EINVAL, f"it takes {low} .. {high}")
-        sock.keepalive[at] = number
-
-    return set_it
-
-
-def _set(name: str, low: int = 0, high: int = 2**31 - 1) -> Callable[[Socket, int | tuple[int, ...]], None]:
-    def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
-        number = _number(value)
-        if not low <= number <= high:
-            raise OSError(errno.EINVAL, f"it takes {low} .. {high}")
-        setattr(sock, name, bool(number) if isinstance(getattr(sock, name), bool) else number)
-
-    return set_it
-
-
-_SETTERS: dict[str, Callable[[Socket, int | tuple[int, ...]], None]] = {
-    "SO_REUSEADDR": _set("reuseaddr"),
-    "SO_LINGER": _set_linger,
-    "SO_RCVBUF": _set_rcvbuf,
-    "SO_SNDBUF": _set_sndbuf,
-    "SO_KEEPALIVE": _keepalive_setter(0, 0, 2**31 - 1),
-    "TCP_KEEPIDLE": _keepalive_setter(1, 1, 32767),
-    "TCP_KEEPINTVL": _keepalive_setter(2, 1, 32767),
-    "TCP_KEEPCNT": _keepalive_setter(3, 1, 127),
-    "TCP_NODELAY": _set("nodelay"),
-    "TCP_SYNCNT": _set("syncnt", 1, 127),
-    "TCP_DEFER_ACCEPT": _set_defer_accept,
-    "TCP_LINGER2": _set("linger2", -1, 120),
-    "TCP_USER_TIMEOUT": _set("user_timeout"),
-}
-
-_GETTERS: dict[str, Callable[[Socket], int]] = {
-    "SO_ERROR": Socket.take_error,
-    "SO_REUSEADDR": lambda sock: int(sock.reuseaddr),
-    "SO_ACCEPTCONN": lambda sock: int(sock.listener is not None),
-    "SO_RCVBUF": lambda sock: sock.rcvbuf or sock.machine.sysctl.tcp_rmem[1],
-    "SO_SNDBUF": lambda sock: (
-        sock.conn.sndbuf if sock.conn is not None else sock.sndbuf or sock.machine.sysctl.tcp_wmem[1]
-    ),
-    "SO_KEEPALIVE": lambda sock: sock.keepalive[0],
-    "TCP_KEEPIDLE": lambda sock: sock.keepalive[1] or sock.machine.sysctl.tcp_keepalive_time,
-    "TCP_KEEPINTVL": lambda sock: sock.keepalive[2] or sock.machine.sysctl.tcp_keepalive_intvl,
-    "TCP_KEEPCNT": lambda sock: sock.keepalive[3] or sock.machine.sysctl.tcp_keepalive_probes,
-    "TCP_NODELAY": lambda sock: int(sock.nodelay),
-    "TCP_SYNCNT": lambda sock: sock.syncnt or sock.machine.sysctl.tcp_syn_retries,
-    "TCP_USER_TIMEOUT": lambda sock: sock.user_timeout,
-    "TCP_DEFER_ACCEPT": lambda sock: (1 << sock.defer_accept) - 1,
-    "TCP_LINGER2": lambda sock: sock.linger2 or sock.machine.sysctl.tcp_fin_timeout,
-    "TCP_MAXSEG": lambda sock: sock.conn.mss if sock.conn is not None else 536,
-}
 
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
@@ -387,6 +278,8 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "connect": Socket.connect,
     "send": Socket.send,
     "recv": Socket.recv,
+    "recvmsg": Socket.recvmsg,
+    "ioctl": Socket.ioctl,
     "shutdown": Socket.shutdown,
     "close": Socket.close,
     "abort": Socket.abort,

@@ -34,7 +34,7 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         elif gap > tcb.rto:
             quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
     tcb.lrcvtime = now
-    clamp = window.space_of(tcb.rcvbuf)
+    clamp = window.full_space(tcb)
     if tcb.rcv_ssthresh < clamp and len(seg.payload) >= 128:  # tcp_grow_window
         tcb.rcv_ssthresh = min(tcb.rcv_ssthresh + 2 * tcb.advmss, clamp)
 
@@ -133,6 +133,13 @@ def delay(tcb: Tcb) -> str:
     return ""
 
 
+def third_step_waits(tcb: Tcb) -> None:
+    """TCP_QUICKACK 0 or TCP_DEFER_ACCEPT before connect(): data will come, the ACK of the SYN,ACK rides on it."""
+    tcb.pending |= SCHED
+    enter_quickack(tcb)
+    timers.arm(tcb, DELACK, tcb.host.now + _DELACK_MAX, "the third step may wait for data to ride on", REF)
+
+
 def timer(tcb: Tcb) -> str:
     """The delayed ACK's time has come (tcp_delack_timer_handler): why to send it, or empty."""
     if not tcb.pending & SCHED:
@@ -159,7 +166,7 @@ def after_read(tcb: Tcb, copied: int) -> str:
             return "ACK at the read: the application took all that was pushed"
     if copied > 0 and not tcb.shut_rd:
         now_offered = window.offered(tcb)
-        if 2 * now_offered <= window.space_of(tcb.rcvbuf):
+        if 2 * now_offered <= window.full_space(tcb):
             new = window.candidate(tcb)
             if new and new >= 2 * now_offered:
                 return f"window update: the application read, {now_offered} -> {new}"

@@ -26,6 +26,7 @@ _RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     """Run one segment through the connection; whatever it allows is sent before this returns."""
     tcb.segs_in += 1
+    tcb.data_segs_in += bool(seg.payload)
     if tcb.state is State.SYN_SENT:
         _syn_sent(tcb, seg)
     else:
@@ -68,7 +69,8 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.rcv_wup = seq.add(seg.seq, 1)
     negotiate.apply(tcb, negotiate.Offer(seg, tcb.host.sysctl))
-    tcb.snd_wnd = tcb.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
+    tcb.snd_wnd = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
+    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
 
 
@@ -76,6 +78,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
     syn = tcb.rtx[0]
     tcb.snd_una = seg.ack
+    tcb.bytes_acked = 1  # Linux counts all sequence space
     tcb.rtx.clear()
     tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
     tcb.retransmits = 0
@@ -92,7 +95,11 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     machine.enter(tcb, Cause.SYN_ACK, "SYN,ACK received: it acknowledges our SYN", SYN_SENT_REF)
     _established(tcb)
     output.push(tcb, "data written before the connection was open")
-    if tcb.snd_nxt == tcb.snd_una or tcb.pending:
+    if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
+        return
+    if tcb.pingpong:
+        delack.third_step_waits(tcb)
+    else:
         output.send_ack(tcb, "the third step: acknowledge the peer's SYN", "RFC 9293 3.5")
 
 
@@ -101,6 +108,8 @@ def _established(tcb: Tcb) -> None:
         timers.arm_keepalive(tcb)
     tcb.snd_sml = tcb.snd_una
     tcb.pushed_seq = tcb.snd_nxt
+    tcb.lsndtime = tcb.lrcvtime = tcb.host.now
+    tcb.delivered += 1  # the SYN
     machine.wake(tcb)
 
 
@@ -264,7 +273,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         tcb.snd_una = seq.add(tcb.iss, 1)
         timers.arm_rto(tcb)
     tcb.snd_wnd = seg.window << (0 if seg.flags & SYN else tcb.snd_wscale)
-    tcb.max_window = max(tcb.max_window, tcb.snd_wnd)
+    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
@@ -347,6 +356,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
     host.counters["TcpExtTCPOFOQueue"] += 1
+    tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
@@ -361,6 +371,7 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 def _fin(tcb: Tcb) -> None:
     """Step 8: the peer has said all that it has to say."""
     tcb.rcv_nxt = seq.add(tcb.rcv_nxt, 1)
+    tcb.bytes_received += 1
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
     tcb.ooo.clear()

@@ -10,7 +10,7 @@ from tcplab.tcp import input as segment_input
 from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Env, FlowKey
-from tcplab.tcp.negotiate import ADVMSS, TS_SPACE, Offer
+from tcplab.tcp.negotiate import TS_SPACE, Offer
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 from tcplab.wire import tcp as wire_tcp
@@ -31,9 +31,9 @@ class Request:
     """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
 
     __slots__ = (
-        "acked", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener", "num_timeout",
-        "offer", "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent", "since", "ts_off",
-        "ts_recent",
+        "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
+        "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent",
+        "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
@@ -50,8 +50,10 @@ class Request:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
         rcvbuf = listener.rcvbuf or host.sysctl.tcp_rmem[1]
-        self.rcv_wnd = window.initial(rcvbuf, ADVMSS - (TS_SPACE if offer.ts_ok else 0))
-        self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf) if offer.wscale is not None else 0
+        self.advmss = negotiate.advertised(host.addr, raddr, listener.user_mss)
+        clamp = listener.window_clamp
+        self.rcv_wnd = window.initial(rcvbuf, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
+        self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
         self.acked = False
@@ -67,7 +69,7 @@ class Request:
         """SYN,ACK with what both sides may use; the window of a SYN is never scaled."""
         host = self.host
         segment = syn_ack(host, self.listener.port, self.raddr, self.rport, self.iss, self.irs, self.offer,
-                          self.rcv_wnd, self.rcv_wscale, self.ts_off)  # fmt: skip
+                          self.rcv_wnd, self.rcv_wscale, self.ts_off, self.advmss)  # fmt: skip
         if rtx:
             host.counters["TcpRetransSegs"] += 1
             host.counters["TcpExtTCPSynRetrans"] += 1
@@ -260,10 +262,11 @@ def syn_ack(
     rcv_wnd: int,
     wscale: int,
     ts_off: int,
+    advmss: int,
 ) -> bytes:
     """Build a SYN,ACK that grants what `offer` asked for."""
     ts = ((host.now // MS + ts_off) & seq.MASK, offer.ts_val) if offer.ts_ok else None
-    options = negotiate.syn_options(ADVMSS, ts, wscale if offer.wscale is not None else None, offer.sack_ok)
+    options = negotiate.syn_options(advmss, ts, wscale if offer.wscale is not None else None, offer.sack_ok)
     return wire_tcp.build(
         host.addr, raddr, port, rport, iss, seq.add(irs, 1), SYN | ACK, min(rcv_wnd, window.MAX_UNSCALED), options
     )
@@ -276,11 +279,14 @@ def establish(listener: Listener, request: Request, seg: Segment) -> None:
     conn = Connection(host, host.addr, listener.port, request.raddr, request.rport)
     conn.iss, conn.irs = request.iss, request.irs
     conn.snd_una = request.iss
-    conn.snd_nxt = conn.snd_base = seq.add(request.iss, 1)
+    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(request.iss, 1)
     conn.rcv_nxt = conn.rcv_wup = seq.add(request.irs, 1)
     conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
     conn.rcv_wscale = request.rcv_wscale
+    conn.advmss = request.advmss
+    conn.segs_in = 1  # the SYN; the SYN,ACK was the request's, and nobody counts it (tcp_create_openreq_child)
     negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
+    listener.on_child(conn)
     negotiate.apply(conn, request.offer)
     conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
     syn = SentSeg(request.iss, conn.snd_nxt, request.sent, syn=True)

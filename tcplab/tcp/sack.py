@@ -47,6 +47,7 @@ def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
         return 0
     if is_dsack(ack, blocks):
         tcb.host.counters["TcpExtTCPDSACKRecv"] += 1
+        tcb.dsack_dups += max(-(-seq.diff(blocks[0][1], blocks[0][0]) // tcb.mss), 1)
         blocks = blocks[1:]
     newly = 0
     for left, right in blocks:
@@ -67,6 +68,7 @@ def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
                 entry.retrans = False
                 tcb.retrans_out -= 1
     tcb.sacked_out += newly
+    tcb.delivered += newly
     return newly
 
 

@@ -7,7 +7,6 @@ import errno
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, machine, negotiate, output, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
-from tcplab.tcp.negotiate import ADVMSS
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
 _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT)
@@ -17,8 +16,9 @@ def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait |
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over."""
     host = conn.host
     negotiate.buffers(conn, rcvbuf, sndbuf)
-    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, ADVMSS)
+    conn.advmss = negotiate.advertised(conn.laddr, conn.raddr, conn.user_mss)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -29,7 +29,7 @@ def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait |
         host.counters["TcpExtTWRecycled"] += 1
     conn.ident = conn.iss & 0xFFFF
     conn.snd_una = conn.iss
-    conn.snd_nxt = conn.snd_base = seq.add(conn.iss, 1)
+    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(conn.iss, 1)
     host.flows[conn.key] = conn
     host.counters["TcpActiveOpens"] += 1
     machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
@@ -38,7 +38,11 @@ def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait |
     timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
 
 
-def send(tcb: Tcb, data: bytes) -> int:
+# Flags of send() and recv(), with Linux's values; others mean nothing here.
+MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_EOR, MSG_MORE = 0x1, 0x2, 0x20, 0x80, 0x8000
+
+
+def send(tcb: Tcb, data: bytes, flags: int = 0) -> int:
     """SEND (3.10.2): how many octets were taken. EAGAIN: the buffer is full; EPIPE: this direction is closed."""
     _raise_pending(tcb)
     if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
@@ -47,19 +51,42 @@ def send(tcb: Tcb, data: bytes) -> int:
         raise BrokenPipeError(errno.EPIPE, "this direction is closed")
     if not data:
         return 0
-    room = tcb.sndbuf - len(tcb.sndq)
+    if flags & MSG_OOB:
+        raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
+    room = _room(tcb)
     if room <= 0:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
-    tcb.sndq += data[:room] if room < len(data) else data
-    output.push(tcb, "data from send()")
-    return min(room, len(data))
+    taken = min(room, len(data))
+    tcb.sndq += data[:taken] if taken < len(data) else data
+    more = bool(flags & MSG_MORE) and taken == len(data)
+    if not more:
+        tcb.marked_seq = tcb.data_end
+    if flags & MSG_EOR and taken == len(data):
+        tcb.eor.append((tcb.data_end, not more))
+    output.push(tcb, "data from send()", more)
+    return taken
 
 
-def receive(tcb: Tcb, most: int) -> bytes:
-    """RECEIVE (3.10.3): up to `most` octets; b"" at the end. EAGAIN: nothing yet; ENOTCONN, or the pending error."""
+def _room(tcb: Tcb) -> int:
+    """How many octets send() may take: what the buffer holds, or TCP_NOTSENT_LOWAT in whole segments."""
+    room = tcb.sndbuf - len(tcb.sndq)
+    if not tcb.notsent_lowat:
+        return room
+    left = tcb.notsent_lowat - seq.diff(tcb.data_end, tcb.snd_nxt)
+    return min(room, -(-left // tcb.mss) * tcb.mss)
+
+
+def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
+    """RECEIVE (3.10.3): up to `most` octets; b"" at the end. EAGAIN: nothing yet; ENOTCONN, or the pending error.
+
+    MSG_PEEK leaves them in the buffer; of what MSG_TRUNC throws away come as many zeros.
+    """
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
-        del tcb.rcvq[:most]
+        if not flags & MSG_PEEK:
+            del tcb.rcvq[:most]
+        if flags & MSG_TRUNC:
+            data = bytes(len(data))
         why = delack.after_read(tcb, len(data)) if not tcb.over else ""
         if why:
             output.send_ack(tcb, why, delack.REF)

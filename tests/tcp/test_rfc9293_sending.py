@@ -55,9 +55,14 @@ def test_a_window_that_opens_by_a_little_moves_nothing() -> None:
 
 
 def test_the_last_small_piece_leaves_when_it_fits() -> None:
+    hand = Hand(MSS, window=2000)
+    assert [s.size for s in hand.send(2300)] == [1000, 1000]
+    assert [s.size for s in hand.say(ack=2000, window=300)] == [300]
+
+
+def test_a_segment_is_at_most_half_of_the_greatest_window() -> None:
     hand = Hand(MSS, window=1000)
-    assert [s.size for s in hand.send(1300)] == [1000]
-    assert [s.size for s in hand.say(ack=1000, window=300)] == [300]
+    assert [s.size for s in hand.send(5000)] == [500, 500]
 
 
 def test_a_timeout_overrides_the_waiting() -> None:
