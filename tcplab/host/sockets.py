@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
 from tcplab.host import ports
-from tcplab.tcp import timers, user
+from tcplab.tcp import fastopen, timers, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.tcb import KEEPALIVE
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 Wake = Callable[[], None]
 
+MSG_FASTOPEN = 0x20000000
+"""Flag of sendto(2), by Linux's number."""
+
 
 class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "conn", "connecting", "defer_accept", "fd", "keepalive", "linger", "linger2", "listener", "machine",
+        "bound", "conn", "connecting", "defer_accept", "fastopen", "fd", "keepalive", "linger", "linger2", "listener", "machine",
         "nodelay", "port", "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers",
     )  # fmt: skip
 
@@ -47,6 +50,7 @@ class Socket:
         self.rcvbuf = self.sndbuf = 0
         self.syncnt = 0
         self.defer_accept = 0
+        self.fastopen = fastopen.Settings()
         self.linger2 = 0
         self.user_timeout = 0
         self.readers: list[Wake] = []
@@ -95,6 +99,10 @@ class Socket:
         self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable)
         self.listener.rcvbuf, self.listener.sndbuf = self.rcvbuf, self.sndbuf
         self.listener.defer_accept = self.defer_accept
+        self.listener.fastopen = self.fastopen
+        bits = fastopen.SERVER | fastopen.ALL_LISTENERS
+        if self.machine.sysctl.tcp_fastopen & bits == bits and not self.fastopen.max_qlen:
+            self.fastopen.max_qlen = self.listener.max_ack_backlog
         self.machine.listeners[self.port] = self.listener
 
     def accept(self) -> tuple[int, tuple[int, int]]:
@@ -113,12 +121,21 @@ class Socket:
         return sock.fd, (conn.raddr, conn.rport)
 
     def connect(self, addr: int, port: int) -> None:
-        """connect(2). The first call raises EINPROGRESS, later ones EALREADY, the outcome, then EISCONN."""
+        """connect(2). The first call raises EINPROGRESS, later ones EALREADY, the outcome, then EISCONN.
+
+        With TCP_FASTOPEN_CONNECT and a cookie it returns: the SYN leaves with the first data.
+        """
+        if self.conn is None and self.listener is None:
+            self._open(addr, port, None)
+            if self._deferred():
+                return
+            raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
         if self.listener is not None:
             raise OSError(errno.EISCONN, "the socket listens")
-        if self.conn is not None:
-            self._connect_again()
-            return
+        self._connect_again()
+
+    def _open(self, addr: int, port: int, data: bytes | None) -> int:
+        """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
         if addr == machine.addr:
@@ -132,12 +149,20 @@ class Socket:
         self._own(conn)
         conn.syn_retries = self.syncnt
         self.connecting = True
-        user.connect(conn, self.rcvbuf, self.sndbuf, old if isinstance(old, TimeWait) else None)
-        raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
+        if data is not None or self.fastopen.connect:
+            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie)
+        return user.connect(conn, self.rcvbuf, self.sndbuf, old if isinstance(old, TimeWait) else None, data)
+
+    def _deferred(self) -> bool:
+        """connect() is done, but waits for data to go with the SYN."""
+        conn = self.conn
+        return conn is not None and conn.attempt is not None and conn.attempt.deferred
 
     def _connect_again(self) -> None:
         conn = self.conn
         assert conn is not None
+        if self._deferred():
+            raise OSError(errno.EISCONN, "the SYN waits for the first data")
         if conn.state is State.SYN_SENT or (self.connecting and conn.state is State.SYN_RECV):
             raise BlockingIOError(errno.EALREADY, "the connection is still being opened")
         if not self.connecting:
@@ -166,6 +191,23 @@ class Socket:
         if self.conn is None:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
         return user.send(self.conn, data)
+
+    def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
+        """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
+
+        EINPROGRESS: there was no cookie yet, nothing was taken. EOPNOTSUPP: the sysctl tcp_fastopen has no client bit.
+        """
+        if not flags & MSG_FASTOPEN or self._deferred():
+            return self.send(data)
+        if not self.machine.sysctl.tcp_fastopen & fastopen.CLIENT:
+            raise OSError(errno.EOPNOTSUPP, "tcp_fastopen does not let clients use it")
+        if self.conn is not None or self.listener is not None:
+            self.connect(addr, port)
+            return self.send(data)
+        taken = self._open(addr, port, data)
+        if not taken:
+            raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way, without data")
+        return taken
 
     def recv(self, most: int) -> bytes:
         """recv(2): up to `most` octets, b"" at the end of the stream."""
@@ -308,6 +350,38 @@ def _set_defer_accept(sock: Socket, value: int | tuple[int, ...]) -> None:
         sock.listener.defer_accept = sock.defer_accept
 
 
+def _set_fastopen(sock: Socket, value: int | tuple[int, ...]) -> None:
+    number = _number(value)
+    if number < 0 or sock.conn is not None:
+        raise OSError(errno.EINVAL, "TCP_FASTOPEN takes a length, from 0, on a listening or fresh socket")
+    sock.fastopen.max_qlen = min(number, sock.machine.sysctl.somaxconn)
+
+
+def _set_fastopen_connect(sock: Socket, value: int | tuple[int, ...]) -> None:
+    number = _number(value)
+    if number not in (0, 1):
+        raise OSError(errno.EINVAL, "it takes 0 or 1")
+    if not sock.machine.sysctl.tcp_fastopen & fastopen.CLIENT:
+        raise OSError(errno.EOPNOTSUPP, "tcp_fastopen does not let clients use it")
+    if sock.conn is not None or sock.listener is not None:
+        raise OSError(errno.EINVAL, "TCP_FASTOPEN_CONNECT comes before connect()")
+    sock.fastopen.connect = bool(number)
+
+
+def _set_fastopen_no_cookie(sock: Socket, value: int | tuple[int, ...]) -> None:
+    number = _number(value)
+    if number not in (0, 1) or sock.conn is not None:
+        raise OSError(errno.EINVAL, "TCP_FASTOPEN_NO_COOKIE takes 0 or 1, on a listening or fresh socket")
+    sock.fastopen.no_cookie = bool(number)
+
+
+def _set_fastopen_key(sock: Socket, value: int | tuple[int, ...]) -> None:
+    try:
+        sock.fastopen.set_key(bytes(() if isinstance(value, int) else value))
+    except ValueError:
+        raise OSError(errno.EINVAL, "TCP_FASTOPEN_KEY takes 16 or 32 octets") from None
+
+
 def _keepalive_setter(at: int, low: int, high: int) -> Callable[[Socket, int | tuple[int, ...]], None]:
     def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
         number = _number(value)
@@ -342,6 +416,10 @@ _SETTERS: dict[str, Callable[[Socket, int | tuple[int, ...]], None]] = {
     "TCP_DEFER_ACCEPT": _set_defer_accept,
     "TCP_LINGER2": _set("linger2", -1, 120),
     "TCP_USER_TIMEOUT": _set("user_timeout"),
+    "TCP_FASTOPEN": _set_fastopen,
+    "TCP_FASTOPEN_CONNECT": _set_fastopen_connect,
+    "TCP_FASTOPEN_NO_COOKIE": _set_fastopen_no_cookie,
+    "TCP_FASTOPEN_KEY": _set_fastopen_key,
 }
 
 _GETTERS: dict[str, Callable[[Socket], int]] = {
@@ -361,6 +439,9 @@ _GETTERS: dict[str, Callable[[Socket], int]] = {
     "TCP_USER_TIMEOUT": lambda sock: sock.user_timeout,
     "TCP_DEFER_ACCEPT": lambda sock: (1 << sock.defer_accept) - 1,
     "TCP_LINGER2": lambda sock: sock.linger2 or sock.machine.sysctl.tcp_fin_timeout,
+    "TCP_FASTOPEN": lambda sock: sock.fastopen.max_qlen,
+    "TCP_FASTOPEN_CONNECT": lambda sock: int(sock.fastopen.connect),
+    "TCP_FASTOPEN_NO_COOKIE": lambda sock: int(sock.fastopen.no_cookie),
     "TCP_MAXSEG": lambda sock: sock.conn.mss if sock.conn is not None else 536,
 }
 
@@ -386,6 +467,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "accept": Socket.accept,
     "connect": Socket.connect,
     "send": Socket.send,
+    "sendto": Socket.sendto,
     "recv": Socket.recv,
     "shutdown": Socket.shutdown,
     "close": Socket.close,

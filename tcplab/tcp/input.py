@@ -10,7 +10,21 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import ack, delack, fastopen, machine, negotiate, output, reassembly, rtt, sack, seq, timers, timewait, window
+from tcplab.tcp import (
+    ack,
+    delack,
+    fastopen,
+    machine,
+    negotiate,
+    output,
+    reassembly,
+    rtt,
+    sack,
+    seq,
+    timers,
+    timewait,
+    window,
+)
 from tcplab.tcp.tcb import NOMEM, RTO, Tcb
 from tcplab.units import MS, SEC, Nanos, Seq
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -98,10 +112,14 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
 
 
 def _established(tcb: Tcb) -> None:
-    if tcb.keepalive is not None:
-        timers.arm_keepalive(tcb)
     tcb.snd_sml = tcb.snd_una
     tcb.pushed_seq = tcb.snd_nxt
+    _opened(tcb)
+
+
+def _opened(tcb: Tcb) -> None:
+    if tcb.keepalive is not None:
+        timers.arm_keepalive(tcb)
     if tcb.fin_later:
         tcb.fin_queued = True
         machine.enter(tcb, Cause.CLOSE, "the application closed its direction in SYN_RECV", "RFC 9293 3.10.4")
@@ -296,7 +314,7 @@ def _early_handshake_done(tcb: Tcb, seg: Segment) -> bool:
     tcb.request.complete(seg)
     if synchronizing:
         machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
-        _established(tcb)
+        _opened(tcb)
     return True
 
 
