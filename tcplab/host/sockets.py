@@ -29,8 +29,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "conn", "connecting", "defer_accept", "fastopen", "fd", "keepalive", "linger", "linger2", "listener", "machine",
-        "nodelay", "port", "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers",
+        "bound", "conn", "connecting", "defer_accept", "fastopen", "fd", "keepalive", "linger", "linger2", "listener",
+        "machine", "nodelay", "port", "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import Cause, State
-from tcplab.tcp import fastopen, machine, output, recovery, rtt, seq, timeouts, timers
+from tcplab.tcp import fastopen, machine, recovery, rtt, seq, timeouts, timers
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection, peer_text
 from tcplab.tcp.tcb import INIT_RTO, RTO, Tcb

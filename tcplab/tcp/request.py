@@ -9,7 +9,7 @@ from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import input as segment_input
 from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
-from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.env import FlowKey
 from tcplab.tcp.negotiate import ADVMSS, TS_SPACE, Offer
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
@@ -32,8 +32,8 @@ class Request:
 
     __slots__ = (
         "acked", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener", "num_timeout",
-        "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent", "since", "ts_off",
-        "ts_recent",
+        "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent",
+        "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:

@@ -84,7 +84,7 @@ KNOBS: Final[dict[str, Knob]] = {
         ),
         Knob(
             "tcp_fastopen", 1, 0, _INT, "bits",
-            "1 client, 2 server, 4 client without cookie, 0x200 server without cookie, 0x400 every listener", "RFC 7413",
+            "1 client, 2 server, 4 client without cookie, 0x200 server without, 0x400 every listener", "RFC 7413",
         ),
         Knob("tcp_fastopen_key", "-".join(["00000000"] * 4), 0, 0, "key", "zeros: the host makes one up", "ip-sysctl"),
         Knob(

@@ -91,15 +91,15 @@ class Tcb:
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "ca_state", "challenge_at",
         "congestion", "cwnd", "cwnd_cnt", "cwnd_limited", "dead", "deadline", "done", "dsack", "dupacks", "error",
-        "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key",
-        "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
+        "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss",
+        "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
         "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "ooo_newest", "oow_at", "owner",
-        "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued",
-        "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
-        "rcvbuf", "rcvq", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min",
-        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
-        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
-        "syn_retries", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
+        "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick",
+        "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf",
+        "rcvq", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min", "rtt_seq",
+        "rttvar", "rtx", "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries",
+        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
