@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
-from tcplab.host import ports
+from tcplab.host import early_options, ports
 from tcplab.tcp import fastopen, timers, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
@@ -350,38 +350,6 @@ def _set_defer_accept(sock: Socket, value: int | tuple[int, ...]) -> None:
         sock.listener.defer_accept = sock.defer_accept
 
 
-def _set_fastopen(sock: Socket, value: int | tuple[int, ...]) -> None:
-    number = _number(value)
-    if number < 0 or sock.conn is not None:
-        raise OSError(errno.EINVAL, "TCP_FASTOPEN takes a length, from 0, on a listening or fresh socket")
-    sock.fastopen.max_qlen = min(number, sock.machine.sysctl.somaxconn)
-
-
-def _set_fastopen_connect(sock: Socket, value: int | tuple[int, ...]) -> None:
-    number = _number(value)
-    if number not in (0, 1):
-        raise OSError(errno.EINVAL, "it takes 0 or 1")
-    if not sock.machine.sysctl.tcp_fastopen & fastopen.CLIENT:
-        raise OSError(errno.EOPNOTSUPP, "tcp_fastopen does not let clients use it")
-    if sock.conn is not None or sock.listener is not None:
-        raise OSError(errno.EINVAL, "TCP_FASTOPEN_CONNECT comes before connect()")
-    sock.fastopen.connect = bool(number)
-
-
-def _set_fastopen_no_cookie(sock: Socket, value: int | tuple[int, ...]) -> None:
-    number = _number(value)
-    if number not in (0, 1) or sock.conn is not None:
-        raise OSError(errno.EINVAL, "TCP_FASTOPEN_NO_COOKIE takes 0 or 1, on a listening or fresh socket")
-    sock.fastopen.no_cookie = bool(number)
-
-
-def _set_fastopen_key(sock: Socket, value: int | tuple[int, ...]) -> None:
-    try:
-        sock.fastopen.set_key(bytes(() if isinstance(value, int) else value))
-    except ValueError:
-        raise OSError(errno.EINVAL, "TCP_FASTOPEN_KEY takes 16 or 32 octets") from None
-
-
 def _keepalive_setter(at: int, low: int, high: int) -> Callable[[Socket, int | tuple[int, ...]], None]:
     def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
         number = _number(value)
@@ -416,10 +384,7 @@ _SETTERS: dict[str, Callable[[Socket, int | tuple[int, ...]], None]] = {
     "TCP_DEFER_ACCEPT": _set_defer_accept,
     "TCP_LINGER2": _set("linger2", -1, 120),
     "TCP_USER_TIMEOUT": _set("user_timeout"),
-    "TCP_FASTOPEN": _set_fastopen,
-    "TCP_FASTOPEN_CONNECT": _set_fastopen_connect,
-    "TCP_FASTOPEN_NO_COOKIE": _set_fastopen_no_cookie,
-    "TCP_FASTOPEN_KEY": _set_fastopen_key,
+    **early_options.SETTERS,
 }
 
 _GETTERS: dict[str, Callable[[Socket], int]] = {
@@ -439,9 +404,7 @@ _GETTERS: dict[str, Callable[[Socket], int]] = {
     "TCP_USER_TIMEOUT": lambda sock: sock.user_timeout,
     "TCP_DEFER_ACCEPT": lambda sock: (1 << sock.defer_accept) - 1,
     "TCP_LINGER2": lambda sock: sock.linger2 or sock.machine.sysctl.tcp_fin_timeout,
-    "TCP_FASTOPEN": lambda sock: sock.fastopen.max_qlen,
-    "TCP_FASTOPEN_CONNECT": lambda sock: int(sock.fastopen.connect),
-    "TCP_FASTOPEN_NO_COOKIE": lambda sock: int(sock.fastopen.no_cookie),
+    **early_options.GETTERS,
     "TCP_MAXSEG": lambda sock: sock.conn.mss if sock.conn is not None else 536,
 }
 
