@@ -296,7 +296,7 @@ class Socket:
         on, idle, interval, count = self.keepalive
         was_on = conn.keepalive is not None
         conn.keepalive = (idle, interval, count) if on else None
-        if conn.state is State.CLOSED:
+        if conn.over:
             return
         if on and not was_on and conn.state is not State.SYN_SENT:
             timers.arm_keepalive(conn)

@@ -304,5 +304,8 @@ def establish(listener: Listener, request: Request, seg: Segment) -> None:
     if conn.state is State.CLOSED:
         listener.accept_queue.remove(conn)
         return
+    if conn.state is State.SYN_RECV:  # the segment reaches beyond the window: another one completes the handshake
+        conn.rtx.clear()
+        conn.snd_una = conn.snd_nxt
     listener.told("accept", "add", peer_text(conn.raddr, conn.rport), "the handshake is complete: waits for accept()")
     listener.on_ready()
