@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 Wake = Callable[[], None]
 
-MSG_FASTOPEN = 0x20000000
-"""Flag of sendto(2), by Linux's number."""
-
 
 class Socket:
     """A file descriptor of an application, and what it stands for."""
@@ -50,7 +47,7 @@ class Socket:
         self.rcvbuf = self.sndbuf = 0
         self.syncnt = 0
         self.defer_accept = 0
-        self.fastopen = fastopen.Settings()
+        self.fastopen: fastopen.Settings = fastopen.Settings()
         self.linger2 = 0
         self.user_timeout = 0
         self.readers: list[Wake] = []
@@ -197,7 +194,7 @@ class Socket:
 
         EINPROGRESS: there was no cookie yet, nothing was taken. EOPNOTSUPP: the sysctl tcp_fastopen has no client bit.
         """
-        if not flags & MSG_FASTOPEN or self._deferred():
+        if not flags & fastopen.MSG_FASTOPEN or self._deferred():
             return self.send(data)
         if not self.machine.sysctl.tcp_fastopen & fastopen.CLIENT:
             raise OSError(errno.EOPNOTSUPP, "tcp_fastopen does not let clients use it")

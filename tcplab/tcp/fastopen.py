@@ -23,6 +23,8 @@ SERVER_REF = "RFC 7413 4.2.2"
 # Bits of the sysctl tcp_fastopen (Linux TFO_*).
 CLIENT, SERVER, CLIENT_NO_COOKIE, SERVER_NO_COOKIE, ALL_LISTENERS = 1, 2, 4, 0x200, 0x400
 
+MSG_FASTOPEN: Final = 0x20000000
+"""Flag of sendto(2), by Linux's number."""
 COOKIE_SIZE: Final = 8
 KEY_SIZE: Final = 16
 _COOKIE_LEAST, _COOKIE_MOST = 4, 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.pair import B, MAC_X, Pair, X
+from support.pair import MAC_X, B, Pair, X
 
-from tcplab.host.sockets import MSG_FASTOPEN
+from tcplab.tcp.fastopen import MSG_FASTOPEN
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import MS, SEC
 from tcplab.wire import ipv4

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from support.pair import A, B, Pair, X
 
-from tcplab.host.sockets import MSG_FASTOPEN
 from tcplab.tcp import fastopen
+from tcplab.tcp.fastopen import MSG_FASTOPEN
 from tcplab.units import MS, SEC
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
