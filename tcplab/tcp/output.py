@@ -69,17 +69,27 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
 
 
 def send_syn(
-    tcb: Tcb, why: str, ref: str, rtx: bool = False, with_ack: bool = False, with_ts_recent: bool = False
+    tcb: Tcb,
+    why: str,
+    ref: str,
+    rtx: bool = False,
+    with_ack: bool = False,
+    with_ts_recent: bool = False,
+    cookie: bytes = b"",
+    data: bytes = b"",
 ) -> None:
-    """SYN (or SYN,ACK of a simultaneous open) with what we offer; its window is never scaled."""
+    """SYN (or SYN,ACK of a simultaneous open) with what we offer; its window is never scaled.
+
+    `cookie` and `data` are Fast Open's: the whole option, and what the SYN carries.
+    """
     host = tcb.host
     sysctl = host.sysctl
     ts = (tsval(tcb), tcb.ts_recent if with_ack or with_ts_recent else 0) if sysctl.tcp_timestamps else None
     wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
-    options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack))
+    options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack)) + cookie
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
-        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options,
+        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options, data,
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1

@@ -82,6 +82,15 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_abort_on_overflow", 0, 0, 1, "bool",
             "answer the last ACK of a handshake with RST when the accept queue is full", "tcp(7)",
         ),
+        Knob(
+            "tcp_fastopen", 1, 0, _INT, "bits",
+            "1 client, 2 server, 4 client without cookie, 0x200 server without, 0x400 every listener", "RFC 7413",
+        ),
+        Knob("tcp_fastopen_key", "random", 0, 0, "key", "of Fast Open's cookies; random: the host's own", "ip-sysctl"),
+        Knob(
+            "tcp_fastopen_blackhole_timeout_sec", 0, 0, _INT, "s",
+            "Fast Open rests this long after three timeouts in a row, then twice as long; 0: never", "ip-sysctl",
+        ),
         Knob("tcp_fin_timeout", 60, 1, 32767, "s", "how long an orphan waits in FIN_WAIT_2", "tcp(7)"),
         Knob("tcp_rfc1337", 0, 0, 1, "bool", "a RST does not end TIME_WAIT", "tcp(7), RFC 1337"),
         Knob(
@@ -125,6 +134,7 @@ class Sysctl:
 
     __slots__ = tuple(KNOBS)
 
+    tcp_fastopen_key: str
     tcp_rmem: tuple[int, int, int]
     tcp_wmem: tuple[int, int, int]
     ip_local_port_range: tuple[int, int]

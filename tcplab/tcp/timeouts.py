@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, machine, output, recovery, timers, timewait, tlp
+from tcplab.tcp import delack, fastopen, machine, output, recovery, timers, timewait, tlp
 from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
@@ -34,6 +34,9 @@ def on_timer(tcb: Tcb) -> None:
 
 def _retransmit(tcb: Tcb) -> None:
     """RFC 6298 5.4-5.7, Linux tcp_retransmit_timer."""
+    if tcb.request is not None:
+        tcb.request.timeout()
+        return
     if not tcb.rtx:
         return
     host = tcb.host
@@ -71,6 +74,8 @@ def _write_timeout(tcb: Tcb) -> bool:
         expired = _timed_out(tcb, timers.orphan_retries(tcb), timers.RTO_MIN)
     else:
         expired = _timed_out(tcb, sysctl.tcp_retries2, timers.RTO_MIN)
+    if tcb.attempt is not None:
+        fastopen.suspect_blackhole(tcb, expired)
     if expired:
         give_up(tcb, f"{tcb.retransmits} repeats were not answered")
     return expired
