@@ -7,7 +7,7 @@ from typing import Any
 from tcplab.lab.drill import wire
 from tcplab.lab.drill.script import Call, Event, Packet
 from tcplab.lab.drill.stack import PORT, Outcome
-from tcplab.wire.tcp import ACK, SYN
+from tcplab.wire.tcp import ACK, SYN, Segment
 
 _FIRST_REMOTE_PORT = 40_001
 
@@ -40,18 +40,27 @@ class Flows:
             found = self._by_ports(packet.ports[1], packet.ports[0])
             if found is None:
                 found = self._new(packet.ports[1], packet.ports[0])
-                found.remote_isn = packet.seq
             self.current = found
+            self._isn(found, packet)
             return found
         opens = "S" in packet.flags and "." not in packet.flags
         if opens and (self.current is None or self._at_listener()):
             port = max(self.listening, default=self.bind_port)
-            flow = self._new(port, self._remote_port())
-            flow.remote_isn = packet.seq
-            self.current = flow
+            self.current = self._new(port, self._remote_port())
         elif self.current is None:
             self.current = self._new(max(self.listening, default=self.bind_port), self._remote_port())
+        self._isn(self.current, packet)
         return self.current
+
+    @staticmethod
+    def _isn(flow: wire.Flow, packet: Packet) -> None:
+        """The peer's first SYN says where its numbers begin; a later one may begin a connection anew."""
+        if "S" not in packet.flags:
+            return
+        if flow.peer_isn is None:
+            flow.peer_isn = packet.seq
+        elif "." not in packet.flags:
+            flow.candidate = packet.seq
 
     def _at_listener(self) -> bool:
         """Is the socket at hand a listening one? Once a connection was begun, it is at hand."""
@@ -96,9 +105,19 @@ class Flows:
             flow.ts.clear()
             flow.first_ts = None
             self.current = flow
-        if segment.flags & SYN and flow.isn is None:
-            flow.isn, flow.script_isn = segment.seq, packet.seq
+        if segment.flags & SYN and (flow.isn is None or self._anew(flow, segment)):
+            flow.isn = segment.seq
         return flow
+
+    @staticmethod
+    def _anew(flow: wire.Flow, segment: Segment) -> bool:
+        """A SYN,ACK with another number answers the peer's later SYN: a new connection with the same ports."""
+        if flow.candidate is None or segment.seq == flow.isn:
+            return False
+        flow.peer_isn, flow.candidate = flow.candidate, None
+        flow.ts.clear()
+        flow.first_ts = None
+        return True
 
     def _begun(self, port: int) -> int:
         return next((fd for fd, peer in self.connecting if peer == port), 0)

@@ -19,18 +19,20 @@ _MASK = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class Flow:
-    """A connection of the script: its ports, where both sides' numbers begin, and its timestamps.
+    """A connection of the script: its ports, where both sides' numbers begin on the wire, and its timestamps.
 
-    Numbers of the peer are the script's own; those of the host begin at `isn` on the wire and at `script_isn` in the
-    script.
+    A script counts from 0, which is each side's ISN; only the number of a SYN of the peer is the wire's own.
     """
 
     local_port: int
     remote_port: int
     fd: int = -1
     isn: int | None = None
-    script_isn: int = 0
-    remote_isn: int = 0
+    """The host's; None: its SYN was not seen."""
+    peer_isn: int | None = None
+    """The peer's; None: it sent no SYN."""
+    candidate: int | None = None
+    """The number of a later SYN of the peer, which may begin a new connection with the same ports."""
     ts: dict[int, int] = field(default_factory=dict)
     """The host's timestamps: the script's number -> the one on the wire."""
     first_ts: tuple[int, int, int] | None = None
@@ -39,7 +41,12 @@ class Flow:
     @property
     def shift(self) -> int:
         """What is added to a number of the host in the script to have the wire's."""
-        return ((self.isn or 0) - self.script_isn) & _MASK if self.isn is not None else 0
+        return self.isn or 0
+
+    @property
+    def remote_isn(self) -> int:
+        """The same for the peer's numbers."""
+        return self.peer_isn or 0
 
 
 @dataclass(slots=True)
@@ -76,8 +83,9 @@ def build(packet: Packet, flow: Flow, local: int, remote: int) -> bytes:
     source, target = packet.ports or (flow.remote_port, flow.local_port)
     ack = (packet.ack + flow.shift) & _MASK if packet.ack is not None else 0
     options = b"".join(_encode(option, flow) for option in packet.options or ())
+    first = packet.seq if "S" in packet.flags else (packet.seq + flow.remote_isn) & _MASK
     segment = wire_tcp.build(
-        remote, local, source, target, packet.seq, ack, flags_of(packet.flags), packet.win or 0, options,
+        remote, local, source, target, first, ack, flags_of(packet.flags), packet.win or 0, options,
         bytes(packet.length), packet.urg,
     )  # fmt: skip
     tos = packet.tos if packet.tos is not None else _ECN.get(packet.ecn, 0)
@@ -166,10 +174,11 @@ def compare(packet: Packet, seen: Seen, flow: Flow, line: int) -> None:
 
     loose = PSH if seen.count > 1 else 0  # Linux sets PSH on whatever it sends as one packet with TSO
     check("flags", letters_of(flags_of(packet.flags) & ~loose), letters_of(seen.flags & ~loose))
-    check("seq", packet.seq, (segment.seq - flow.shift) & _MASK)
+    if not segment.flags & SYN:
+        check("seq", packet.seq, (segment.seq - flow.shift) & _MASK)
     check("payload", packet.length, seen.length)
     if "." in packet.flags:
-        check("ack", packet.ack or 0, segment.ack)
+        check("ack", packet.ack or 0, (segment.ack - flow.remote_isn) & _MASK)
     if packet.win is not None:
         check("win", packet.win, segment.window)
     check("urg", packet.urg, segment.urgent)
@@ -215,7 +224,7 @@ def _decode(kind: int, body: bytes, flow: Flow) -> Option:
     if kind == opt.TS:
         return Option("TS", numbers)
     if kind == opt.SACK:
-        return Option("sack", numbers)
+        return Option("sack", tuple((number - flow.remote_isn) & _MASK for number in numbers))
     if kind == opt.FASTOPEN:
         return Option("FO", digits=body.hex())
     if kind == opt.EXPERIMENT and body[:2] == opt.FASTOPEN_MAGIC:
@@ -244,7 +253,7 @@ def describe(seen: Seen, flow: Flow | None) -> str:
     first = (segment.seq - shift) & _MASK
     text = f"> {letters_of(seen.flags)} {first}:{(first + seen.length) & _MASK}({seen.length})"
     if seen.flags & ACK:
-        text += f" ack {segment.ack}"
+        text += f" ack {(segment.ack - (flow.remote_isn if flow is not None else 0)) & _MASK}"
     text += f" win {segment.window}"
     names = [_said(option, strict_ts=True) for option in options(segment, flow or Flow(0, 0))]
     return f"{text} <{','.join(names)}>" if names else text
