@@ -201,6 +201,7 @@ def answered(tcb: Tcb, seg: Segment) -> None:
         host.counters["TcpExtTCPFastOpenActiveFail"] += 1
         _repeat_data(tcb)
     elif mine.taken:
+        tcb.syn_data_acked = True
         host.counters["TcpExtTCPFastOpenActive"] += 1
         host.fastopen.rests = 0
 

@@ -103,8 +103,8 @@ class Tcb:
         "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq",
         "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
         "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
-        "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok", "ts_recent",
-        "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
+        "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -165,6 +165,8 @@ class Tcb:
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
         self.shut_rd = False
+        self.syn_data_acked = False
+        """Data went with the SYN and was taken (Fast Open, either side)."""
 
         # Fast Open: the client's SYN with data or cookie; the server's handshake that is not complete.
         self.attempt: Attempt | None = None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tcplab.lab.drill import symbols
 from tcplab.lab.drill.errors import Mismatch, NotHere, ScriptError
-from tcplab.lab.drill.script import DOTS, Address, Call, Dots, Event, Struct, Text
+from tcplab.lab.drill.script import DOTS, Address, Call, Dots, Event, Struct, Text, Word
 from tcplab.lab.drill.stack import Outcome
 
 NEW_FD: Final = ("socket", "accept", "accept4", "epoll_create", "epoll_create1", "dup")
@@ -65,6 +65,8 @@ class Calls:
             return None
         if isinstance(value, Address):
             return value.addr, value.port
+        if isinstance(value, Struct) and value.fields.get("sa_family") == Word("AF_UNSPEC"):
+            return "unspec", 0
         raise self._wrong("... or an address", value)
 
     def _data(self, value: Any) -> bytes:
@@ -156,6 +158,8 @@ class Calls:
                 return
         if not outcome.errno:
             self._arguments(event, args, outcome)
+            if call.name == "close" and isinstance(call.args[0], int):
+                self.fds.pop(call.args[0], None)
 
     def _errno(self, call: Call) -> int:
         if not call.errno:

@@ -78,9 +78,18 @@ class Flows:
     def _by_ports(self, local: int, remote: int) -> wire.Flow | None:
         return next((flow for flow in self.flows if (flow.local_port, flow.remote_port) == (local, remote)), None)
 
-    def ours(self, seen: wire.Seen) -> bool:
-        """Whether the script can mean this segment: connections that it made, and those that a call begins now."""
-        return self.of(seen) is not None or any(port == seen.segment.dport for _, port in self.connecting)
+    def expects(self, packet: Packet | None, seen: wire.Seen) -> bool:
+        """Whether `packet` of the script, or None for any, can mean this segment of the host."""
+        segment = seen.segment
+        if packet is not None and packet.ports is not None:
+            return packet.ports == (segment.sport, segment.dport)
+        opens = bool(segment.flags & SYN and not segment.flags & ACK and self._begun(segment.dport))
+        flow = self.of(seen)
+        if packet is None or self.current is None:
+            return opens or flow is not None
+        if self.connecting and "S" in packet.flags and "." not in packet.flags:
+            return opens
+        return flow is self.current
 
     def of(self, seen: wire.Seen) -> wire.Flow | None:
         """The connection of a segment of the host."""
@@ -132,7 +141,8 @@ class Flows:
             address = args["address"]
             args["address"] = address or ("", self.bind_port)
             self.bound[fd] = args["address"][1]
-        elif name in ("connect", "sendto") and "address" in args:
+        elif name in ("connect", "sendto", "sendmsg"):
+            args.setdefault("address", None)
             if args["address"] is None and (name == "connect" or args["flags"] & 0x20000000):
                 args["address"] = ("", self.connect_port)
             if args["address"] is not None and not any(entry[0] == fd for entry in self.connecting):

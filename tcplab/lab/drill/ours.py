@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from tcplab.api.states import State
 from tcplab.host import readiness
 from tcplab.host.machine import Machine
 from tcplab.lab.drill import symbols
@@ -23,6 +24,7 @@ _PEER: Final = bytes.fromhex("020000000002")
 _NONBLOCK: Final = 0o4000
 _DONTWAIT: Final = 0x40
 _ERRQUEUE: Final = 0x2000
+_FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
     tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
     tcp_congestion_control tcp_available_congestion_control tcp_allowed_congestion_control tcp_tso_win_divisor
@@ -213,19 +215,20 @@ class Ours:
     def _write(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         fd, flags, rest = args["fd"], args.get("flags", 0), bytes(args["data"])
         done = 0
+        opening = False
 
         def attempt() -> Outcome:
-            nonlocal done, flags
-            extra = (flags & ~_DONTWAIT,) if flags & ~_DONTWAIT else ()
+            nonlocal done, flags, opening
+            plain = flags & ~(_DONTWAIT | _FASTOPEN)
             while True:
                 try:
-                    if args.get("address"):
+                    if args.get("address") and not done:
                         addr, port = args["address"]
                         done += self._call(
                             "sendto", fd, rest, flags & ~_DONTWAIT, ipv4.address(addr or self.remote), port
                         )
                     else:
-                        done += self._call("send", fd, rest[done:], *extra)
+                        done += self._call("send", fd, rest[done:], plain)
                 except BlockingIOError as error:
                     if self._patient(fd, flags):
                         raise _Blocked from None
@@ -233,13 +236,20 @@ class Ours:
                         return Outcome(done)
                     raise error from None
                 except OSError:
-                    if done:
+                    if done and not opening:
                         return Outcome(done)
                     raise
+                if self._patient(fd, flags) and self._opening(fd):
+                    opening = True  # Fast Open: what the SYN took counts only if the handshake succeeds
+                    raise _Blocked
                 if done >= len(rest):
                     return Outcome(done)
 
         return attempt
+
+    def _opening(self, fd: int) -> bool:
+        sock = self.machine.sockets.get(fd)
+        return sock is not None and sock.conn is not None and sock.conn.state is State.SYN_SENT
 
     def _recvmsg(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         message = args["message"]
@@ -257,7 +267,7 @@ class Ours:
 
     def _sendmsg(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         message = args["message"]
-        return self._write({"fd": args["fd"], "data": message["data"], "flags": args["flags"]})
+        return self._write({**args, "data": message["data"]})
 
     def _shutdown(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         how = {0: "rd", 1: "wr", 2: "rdwr"}.get(args["how"], str(args["how"]))

@@ -181,7 +181,7 @@ class Runner:
             self._nothing(event.line, due)
             return
         tolerated = self._tolerated(due) if event.when.kind != ANY_TIME else 0
-        seen = self._next(end + max(tolerated, _PATIENCE if event.when.kind != ANY_TIME else 0))
+        seen = self._next(end + max(tolerated, _PATIENCE if event.when.kind != ANY_TIME else 0), packet)
         if seen is None:
             raise Mismatch(event.line, "segment", event.text, "nothing", self._state())
         flow = self.flows.outbound(packet, seen)
@@ -194,8 +194,8 @@ class Runner:
             raise Mismatch(event.line, "time", expected, _seconds(seen.at), seen.why)
         self._timestamps(event, packet, seen, flow)
 
-    def _next(self, until: int) -> wire.Seen | None:
-        """The next TCP segment that the host sends."""
+    def _next(self, until: int, packet: Packet | None = None) -> wire.Seen | None:
+        """The next TCP segment of the connection that `packet` is of, or of any; others are passed over."""
         while True:
             sniffed, self.leftover = self.leftover, None
             if sniffed is None:
@@ -206,7 +206,7 @@ class Runner:
                 seen = wire.read(sniffed.at, sniffed.packet, sniffed.why)
             except WireError as wrong:
                 raise Mismatch(0, "packet", "a well-formed packet", str(wrong)) from None
-            if seen is not None and self.flows.ours(seen):
+            if seen is not None and self.flows.expects(packet, seen):
                 return seen
 
     def _sum(self, packet: Packet, seen: wire.Seen, flow: wire.Flow, until: int) -> None:

@@ -178,7 +178,8 @@ def compare(packet: Packet, seen: Seen, flow: Flow, line: int) -> None:
         check("seq", packet.seq, (segment.seq - flow.shift) & _MASK)
     check("payload", packet.length, seen.length)
     if "." in packet.flags:
-        check("ack", packet.ack or 0, (segment.ack - flow.remote_isn) & _MASK)
+        begins = 0 if segment.flags & SYN else flow.remote_isn  # beside a SYN the peer's number is the wire's own
+        check("ack", packet.ack or 0, (segment.ack - begins) & _MASK)
     if packet.win is not None:
         check("win", packet.win, segment.window)
     check("urg", packet.urg, segment.urgent)
