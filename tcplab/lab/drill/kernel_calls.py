@@ -51,6 +51,9 @@ class Syscalls:
         self.epolls: dict[int, select.epoll] = {}
         self.watched: dict[tuple[int, int], int] = {}
         """(epoll descriptor, descriptor) -> what the script wants told about it."""
+        self.congestion = ""
+        """The congestion control of new sockets. As a namespace's default the kernel takes only those that the whole
+        machine allows to everybody; a socket may have any."""
 
     @staticmethod
     def named(name: str) -> Callable[[Syscalls, dict[str, Any]], Outcome] | None:
@@ -81,7 +84,11 @@ class Syscalls:
     # --- sockets --------------------------------------------------------------------------------------------
 
     def _socket(self, args: dict[str, Any]) -> Outcome:
-        return self._new(self.host.socket(args["type"]))
+        outcome = self._new(self.host.socket(args["type"]))
+        if self.congestion and args["type"] & _SOCK_TYPE == socket.SOCK_STREAM:
+            with self._socket_of(outcome.value) as sock:
+                sock.setsockopt(socket.SOL_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+        return outcome
 
     def _bind(self, args: dict[str, Any]) -> Outcome:
         with self._socket_of(args["fd"]) as sock:
