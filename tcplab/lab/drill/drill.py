@@ -124,4 +124,7 @@ def maker(stack: str) -> Make:
         return Ours
     from tcplab.lab.drill.kernel import Kernel
 
-    return Kernel
+    def kernel(options: dict[str, str]) -> Stack:
+        return Kernel(options)
+
+    return kernel
