@@ -129,6 +129,11 @@ def test_the_key_is_made_from_the_seed_or_set() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["", "0", KEY[:-1], KEY.replace("-", " "), KEY.replace("a", "g"), f"{KEY},{KEY}"])
+def test_what_is_no_key(key: str) -> None:
+    assert Pair().errno("b", "sysctl", "tcp_fastopen_key", key) == errno.EINVAL
+
+
 # --- data in the SYN --------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +296,7 @@ def test_who_does_not_answer_is_asked_with_the_experimental_option(server: int, 
         seen.append(words(pair.sent[-3].seg).rsplit("wscale 10,", 1)[1])
         assert pair.sent[-2].seg.fastopen is None
         pair.call("a", "abort", fd)
-    assert seen == ["tfo cookiereq,nop,nop", "unknown-254 f989", "tfo cookiereq,nop,nop", "tfo cookiereq,nop,nop"]
+    assert seen == ["tfo cookiereq,nop,nop", "exp-tfo cookiereq", "tfo cookiereq,nop,nop", "tfo cookiereq,nop,nop"]
     assert pair.counter("b", "TcpExtTCPFastOpenCookieReqd") == 4
 
 
@@ -306,11 +311,11 @@ def test_a_cookie_in_the_experimental_option_goes_back_in_one() -> None:
     pair.run(50 * MS)
     cookie = pair.sent[1].seg.fastopen
     assert cookie is not None
-    assert words(pair.sent[1].seg).endswith(f"wscale 10,unknown-254 f989{cookie.hex()}")
+    assert words(pair.sent[1].seg).endswith(f"wscale 10,exp-tfo cookie {cookie.hex()}")
     _, taken = sendto(pair)
     assert taken == 3
     pair.run(50 * MS)
-    assert words(pair.sent[3].seg).endswith(f"wscale 10,unknown-254 f989{cookie.hex()}")
+    assert words(pair.sent[3].seg).endswith(f"wscale 10,exp-tfo cookie {cookie.hex()}")
     assert pair.counter("b", "TcpExtTCPFastOpenPassive") == 1
 
 
