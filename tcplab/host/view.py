@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tcplab.api.views import ConnView, HostView, ListenerView, RequestView, TimerView
 from tcplab.host.arp import Resolution
+from tcplab.host.sockets import Linger
 from tcplab.tcp import sack, seq, timers, window
 from tcplab.tcp.env import Timed
 from tcplab.tcp.listen import Listener
@@ -33,7 +34,7 @@ def of(machine: Machine) -> HostView:
         ip_text(machine.addr),
         "tcplab",
         conns,
-        tuple(_listener(machine, listener) for listener in machine.listeners.values()),
+        tuple(_listener(machine, listener) for group in machine.listeners.values() for listener in group),
         {name: count for name, count in sorted(machine.counters.items()) if count},
         machine.sysctl.changed(),
     )
@@ -180,6 +181,8 @@ def timer_text(item: Timed) -> str:
         return f"{'2MSL' if item.timer == 'timewait' else 'FIN_WAIT_2'} {item.label}"
     if isinstance(item, Request):
         return f"SYN,ACK {item.label}"
+    if isinstance(item, Linger):
+        return f"SO_LINGER {item.label}"
     return f"ARP {item.label}" if isinstance(item, Resolution) else ""
 
 

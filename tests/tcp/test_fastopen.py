@@ -200,7 +200,7 @@ def test_the_server_may_close_first() -> None:
     assert pair.flow() == ["a S 3", "b SA", "b PA 3", "b FA"]
     pair.run(50 * MS)
     assert pair.states("b") == ["SYN_RECV", "FIN_WAIT_1", "FIN_WAIT_2"]
-    assert pair.b.listeners[80].fastopen.qlen == 0
+    assert pair.b.listeners[80][0].fastopen.qlen == 0
     assert pair.call("a", "recv", client, 100) == b"all"
     assert pair.call("a", "recv", client, 100) == b""
     pair.call("a", "close", client)
@@ -551,7 +551,7 @@ def test_the_synack_ladder_has_one_step_more() -> None:
     assert pair.times("b", "SA") == [0, 1, 3, 7, 15, 31, 63]
     assert all(sent.seg.fastopen is None and sent.seg.ack == 1004 for sent in pair.sent)
     assert pair.conns("b") == []
-    assert pair.b.listeners[80].fastopen.qlen == 0
+    assert pair.b.listeners[80][0].fastopen.qlen == 0
     assert pair.counter("b", "TcpExtTCPTimeouts") == 7
     assert pair.counter("b", "TcpAttemptFails") == 1
 
@@ -646,7 +646,7 @@ def test_close_with_unread_data_resets() -> None:
     pair.run(50 * MS)
     assert "b RA" in pair.flow()
     assert pair.conns("a") == pair.conns("b") == []
-    assert pair.b.listeners[80].fastopen.qlen == 0
+    assert pair.b.listeners[80][0].fastopen.qlen == 0
 
 
 def test_the_listener_closes_before_accept() -> None:
