@@ -61,6 +61,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPFastRetrans": "repeats before any timer fired",
     "TcpExtTCPFromZeroWindowAdv": "the window was opened again",
     "TcpExtTCPKeepAlive": "keepalive probes",
+    "TcpExtTCPLossProbes": "tail loss probes that were sent",
+    "TcpExtTCPLossProbeRecovery": "losses that a tail loss probe repaired",
     "TcpExtTCPLossUndo": "RTOs that were wrong: cwnd is again what it was",
     "TcpExtTCPOFOQueue": "segments that came out of order",
     "TcpExtTCPRcvQDrop": "data dropped because the receive buffer was full",

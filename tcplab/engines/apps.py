@@ -20,7 +20,7 @@ from tcplab.wire import ipv4
 
 Program: TypeAlias = Generator[tuple[Any, ...], Any, Any]
 
-_WRITERS: Final = ("send", "sendto", "connect")
+_WRITERS: Final = ("send", "sendto", "connect", "close")
 _CHUNK: Final = 1 << 16  # octets per send or recv of the programs below
 _SHOWN: Final = 24  # octets of data that a Called event quotes
 

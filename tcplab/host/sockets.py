@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
-from tcplab.host import early_options, ports
-from tcplab.tcp import fastopen, timers, user
+from tcplab.host import options, ports
+from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.tcb import KEEPALIVE
 from tcplab.tcp.timewait import TimeWait
-from tcplab.units import MS
+from tcplab.units import NEVER, SEC, Nanos
 from tcplab.wire.ipv4 import text as ip_text
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "conn", "connecting", "defer_accept", "fastopen", "fd", "keepalive", "linger", "linger2", "listener",
-        "machine", "nodelay", "port", "rcvbuf", "readers", "reuseaddr", "sndbuf", "syncnt", "user_timeout", "writers",
+        "bound", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering", "listener",
+        "machine", "options", "port", "readers", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
@@ -39,17 +38,15 @@ class Socket:
         self.listener: Listener | None = None
         self.connecting = False
         """connect() was called and its outcome not told yet."""
-        self.reuseaddr = False
-        self.nodelay = False
-        self.linger = (0, 0)
-        self.keepalive = [0, 0, 0, 0]
-        """SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT."""
-        self.rcvbuf = self.sndbuf = 0
-        self.syncnt = 0
-        self.defer_accept = 0
+        self.options: dict[str, int] = {}
+        """What setsockopt() set, as `tcplab.host.options` keeps it; the three below are not one number."""
+        self.linger: tuple[int, int] = (0, 0)
+        self.congestion: str = "reno"
         self.fastopen: fastopen.Settings = fastopen.Settings()
-        self.linger2 = 0
-        self.user_timeout = 0
+        self.lingering: Linger | None = None
+        """close() was called and waits."""
+        self.error = 0
+        """A pending error that outlived its connection."""
         self.readers: list[Wake] = []
         self.writers: list[Wake] = []
 
@@ -63,23 +60,34 @@ class Socket:
 
     def writable(self) -> None:
         """Connected, room in the buffer, or an error: whoever waits to write tries again."""
-        if self.writers:
+        if self.lingering is not None and not self.lingering.over:
+            self.machine.woken.append(self.lingering.look)
+        elif self.writers:
             self.machine.woken += self.writers
             self.writers.clear()
+
+    @property
+    def outcome_known(self) -> bool:
+        """A call to this very host's address blocked, and before anybody could wait its outcome was there."""
+        conn = self.conn
+        if conn is None or conn.raddr != conn.laddr:
+            return False
+        if self.lingering is not None:
+            return self.lingering.over
+        return self.connecting and conn.state not in (State.SYN_SENT, State.SYN_RECV)
 
     # --- the calls ---
 
     def bind(self, addr: int, port: int) -> None:
         """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
-        if self.bound or self.conn is not None:
+        if self.port or self.conn is not None:
             raise OSError(errno.EINVAL, "the socket is bound already")
         _check_port(port)
         if addr not in (0, self.machine.addr):
             raise OSError(errno.EADDRNOTAVAIL, f"{ip_text(addr)} is not an address of this host")
-        if port == 0:
-            port = ports.ephemeral(self.machine, 0, 0)
-        ports.check_bind(self.machine, self, port)
-        self.port = port
+        if port:
+            ports.check_bind(self.machine, self, port)
+        self.port = port or ports.for_bind(self.machine, self)
         self.bound = True
 
     def listen(self, backlog: int) -> None:
@@ -89,18 +97,16 @@ class Socket:
         if self.listener is not None:
             self.listener.set_backlog(backlog)
             return
-        if not self.bound:
-            self.bind(0, 0)
-        if self.port in self.machine.listeners:
-            raise OSError(errno.EADDRINUSE, f"another socket listens on port {self.port}")
-        self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable)
-        self.listener.rcvbuf, self.listener.sndbuf = self.rcvbuf, self.sndbuf
-        self.listener.defer_accept = self.defer_accept
-        self.listener.fastopen = self.fastopen
+        if self.port:
+            ports.check_bind(self.machine, self, self.port)
+        else:
+            self.port = ports.for_bind(self.machine, self)
+        self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable, self._inherit)
+        options.apply_listener(self, self.listener)
         bits = fastopen.SERVER | fastopen.ALL_LISTENERS
         if self.machine.sysctl.tcp_fastopen & bits == bits and not self.fastopen.max_qlen:
             self.fastopen.max_qlen = self.listener.max_ack_backlog
-        self.machine.listeners[self.port] = self.listener
+        self.machine.listeners.setdefault(self.port, []).append(self.listener)
 
     def accept(self) -> tuple[int, tuple[int, int]]:
         """accept(2): (descriptor, (address, port)) of the oldest complete connection. EAGAIN: none."""
@@ -110,10 +116,8 @@ class Socket:
         if conn is None:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
-        sock.port = self.port
-        for option in _INHERITED:
-            setattr(sock, option, getattr(self, option))
-        sock.keepalive = list(self.keepalive)
+        sock.port, sock.bound = self.port, True
+        sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 
@@ -135,20 +139,20 @@ class Socket:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
-        if addr == machine.addr:
-            raise OSError(errno.EADDRNOTAVAIL, "this host has no loopback: connect to the other host")
-        local = self.port or ports.ephemeral(machine, addr, port)
+        local = self.port or ports.for_connect(machine, addr, port)
         old = machine.flows.get((addr, port, local))
-        if old is not None and not ports.usable(machine, addr, port, local):
+        if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):
             raise OSError(errno.EADDRNOTAVAIL, "this port pair is in use")
         self.port = local
         conn = Connection(machine, machine.addr, local, addr, port)
         self._own(conn)
-        conn.syn_retries = self.syncnt
+        options.apply(self, conn)
+        conn.pingpong = int(self.options.get("TCP_QUICKACK") == 0 or self.options.get("TCP_DEFER_ACCEPT", 0) > 0)
         self.connecting = True
         if data is not None or self.fastopen.connect:
             conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie)
-        return user.connect(conn, self.rcvbuf, self.sndbuf, old if isinstance(old, TimeWait) else None, data)
+        rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
+        return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data)
 
     def _deferred(self) -> bool:
         """connect() is done, but waits for data to go with the SYN."""
@@ -166,55 +170,101 @@ class Socket:
             raise OSError(errno.EISCONN, "the socket is connected")
         self.connecting = False
         if conn.error or conn.state is State.CLOSED:
-            error, conn.error = conn.error or errno.ECONNABORTED, 0
-            self.conn = None  # the socket can try again
-            if not self.bound:
-                self.port = 0
+            error = conn.error or errno.ECONNABORTED
+            self._disconnect()
             raise OSError(error, f"connect() failed: {errno.errorcode[error]}")
+
+    def _disconnect(self) -> None:
+        """The connection is gone; the socket can try again (tcp_disconnect)."""
+        self.conn = None
+        self.connecting = False
+        if not self.bound:
+            self.port = 0
 
     def _own(self, conn: Connection) -> None:
         self.conn = conn
         conn.owner = self
-        conn.reuse = self.reuseaddr
-        self._apply_options()
+
+    def _inherit(self, conn: Connection) -> None:
+        """A new connection of this listener: it has the listener's options before accept() already."""
+        options.apply(self, conn)
 
     def _connected(self) -> Connection:
+        if self.error:
+            error = self.take_error()
+            raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
         if self.conn is None:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return self.conn
 
-    def send(self, data: bytes) -> int:
-        """send(2): how many octets the buffer took."""
+    def send(self, data: bytes, flags: int = 0) -> int:
+        """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
         if self.conn is None:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data)
+        return user.send(self.conn, data, flags)
 
     def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
         """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
 
         EINPROGRESS: there was no cookie yet, nothing was taken. EOPNOTSUPP: the sysctl tcp_fastopen has no client bit.
         """
+        rest = flags & ~fastopen.MSG_FASTOPEN
         if not flags & fastopen.MSG_FASTOPEN or self._deferred():
-            return self.send(data)
+            return self.send(data, rest)
         if not self.machine.sysctl.tcp_fastopen & fastopen.CLIENT:
             raise OSError(errno.EOPNOTSUPP, "tcp_fastopen does not let clients use it")
         if self.conn is not None or self.listener is not None:
             self.connect(addr, port)
-            return self.send(data)
+            return self.send(data, rest)
         taken = self._open(addr, port, data)
         if not taken:
             raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way, without data")
         return taken
 
-    def recv(self, most: int) -> bytes:
-        """recv(2): up to `most` octets, b"" at the end of the stream."""
-        return user.receive(self._connected(), most)
+    def recv(self, most: int, flags: int = 0) -> bytes:
+        """recv(2): up to `most` octets, b"" at the end of the stream. Flags: MSG_PEEK, MSG_TRUNC."""
+        return user.receive(self._connected(), most, flags)
+
+    def recvmsg(self, most: int, flags: int = 0) -> tuple[bytes, dict[str, int]]:
+        """recvmsg(2): the octets, and with TCP_INQ how many are left (1 more than nothing at the end)."""
+        conn = self._connected()
+        data = user.receive(conn, most, flags)
+        return data, {"TCP_INQ": len(conn.rcvq) or int(conn.fin_rcvd)} if self.options.get("TCP_INQ") else {}
+
+    def ioctl(self, request: str) -> int:
+        """ioctl(2): SIOCINQ, SIOCOUTQ or SIOCOUTQNSD: octets to read, not acknowledged, not sent."""
+        if self.listener is not None or request not in ("SIOCINQ", "SIOCOUTQ", "SIOCOUTQNSD"):
+            raise OSError(errno.EINVAL, f"no ioctl {request} here")
+        conn = self.conn
+        if conn is None or conn.state in (State.CLOSED, State.SYN_SENT):
+            return len(conn.rcvq) if conn is not None and request == "SIOCINQ" else 0
+        if request == "SIOCINQ":
+            return len(conn.rcvq)
+        if request == "SIOCOUTQNSD":
+            return output.unsent(conn)
+        fin_unacked = conn.fin_queued and not seq.after(conn.snd_una, conn.data_end)
+        return len(conn.sndq) + fin_unacked
 
     def shutdown(self, how: str) -> None:
-        """shutdown(2) with `rd`, `wr` or `rdwr`. ENOTCONN: not connected; EINVAL: another word."""
+        """shutdown(2) with `rd`, `wr` or `rdwr`. ENOTCONN: not connected; EINVAL: another word.
+
+        It ends an attempt to connect, and rd ends listening: the socket can begin anew (inet_shutdown).
+        """
         if how not in ("rd", "wr", "rdwr"):
             raise OSError(errno.EINVAL, f"shutdown takes rd, wr or rdwr, not {how}")
+        if self.listener is not None:
+            if how != "wr":
+                self._stop_listening("shutdown() of the listener", "Linux inet_shutdown")
+                self._disconnect()
+            return
         conn = self._connected()
+        if conn.state is State.SYN_SENT:
+            user.close(conn, (0, 0))
+            self._disconnect()
+            self.error = errno.ECONNRESET
+            self.readable()
+            self.writable()
+            return
         if conn.state is State.CLOSED:
             raise OSError(errno.ENOTCONN, "the connection is over")
         if how != "rd":
@@ -223,18 +273,29 @@ class Socket:
             user.shut_reading(conn)
 
     def close(self) -> None:
-        """close(2). A listener takes the connections that nobody accepted with it: they get RST."""
-        machine = self.machine
-        del machine.sockets[self.fd]
+        """close(2). EAGAIN: SO_LINGER waits for the ACK of the FIN; the descriptor can only be closed, again."""
         if self.listener is not None:
-            machine.listeners.pop(self.port, None)
-            for conn in self.listener.close():
-                conn.dead = True
-                user.abort(conn, "the listener closed before accept()", "Linux inet_csk_listen_stop")
-        if self.conn is not None:
-            user.close(self.conn, self.linger)
+            self._stop_listening("the listener closed before accept()", "Linux inet_csk_listen_stop")
+        if self.lingering is None and self.conn is not None and user.close(self.conn, self.linger):
+            self.lingering = Linger(self, self.conn)
+        if self.lingering is not None and not self.lingering.over:
+            raise BlockingIOError(errno.EAGAIN, "SO_LINGER: the FIN is not acknowledged yet")
+        del self.machine.sockets[self.fd]
         self.readable()
         self.writable()
+
+    def _stop_listening(self, why: str, ref: str) -> None:
+        """The connections that nobody accepted go with the listener: they get RST. accept() is told."""
+        assert self.listener is not None
+        group = self.machine.listeners[self.port]
+        group.remove(self.listener)
+        if not group:
+            del self.machine.listeners[self.port]
+        for conn in self.listener.close():
+            conn.dead = True
+            user.abort(conn, why, ref)
+        self.listener = None
+        self.readable()
 
     def abort(self) -> None:
         """SO_LINGER {1, 0} and close(): RST at once."""
@@ -258,152 +319,60 @@ class Socket:
 
     # --- options ---
 
-    def setsockopt(self, name: str, value: int | tuple[int, ...]) -> None:
-        """setsockopt(2) by the option's name. ENOPROTOOPT: not known here; EINVAL: out of range."""
-        setter = _SETTERS.get(name)
-        if setter is None:
-            raise OSError(errno.ENOPROTOOPT, f"no socket option {name} here; there are {', '.join(_SETTERS)}")
-        setter(self, value)
-        self._apply_options()
+    def setsockopt(self, name: str, value: options.Value) -> None:
+        """setsockopt(2) by the option's name (`tcplab.host.options`)."""
+        options.set_option(self, name, value)
 
-    def getsockopt(self, name: str) -> int:
-        """getsockopt(2) by name. SO_ERROR reads and clears the pending error."""
-        getter = _GETTERS.get(name)
-        if getter is None:
-            raise OSError(errno.ENOPROTOOPT, f"no socket option {name} here; there are {', '.join(_GETTERS)}")
-        return getter(self)
+    def getsockopt(self, name: str) -> Any:
+        """getsockopt(2) by name."""
+        return options.get_option(self, name)
 
     def take_error(self) -> int:
         """SO_ERROR: the pending error, once; 0 when there is none."""
         conn = self.conn
         if conn is None:
-            return 0
+            error, self.error = self.error, 0
+            return error
         error, conn.error = conn.error, 0
         if error:
             conn.done = True
         return error
 
-    def _apply_options(self) -> None:
-        conn = self.conn
-        if conn is None:
-            return
-        conn.nodelay = self.nodelay
-        conn.linger2 = self.linger2
-        conn.user_timeout = self.user_timeout * MS
-        on, idle, interval, count = self.keepalive
-        was_on = conn.keepalive is not None
-        conn.keepalive = (idle, interval, count) if on else None
-        if conn.over:
-            return
-        if on and not was_on and conn.state is not State.SYN_SENT:
-            timers.arm_keepalive(conn)
-        elif was_on and not on:
-            timers.stop(conn, KEEPALIVE)
 
+class Linger:
+    """A close() that waits: until the FIN is acknowledged, or SO_LINGER's seconds are over (sk_stream_wait_close)."""
 
-_INHERITED = ("reuseaddr", "nodelay", "linger", "linger2", "user_timeout", "rcvbuf", "sndbuf")
-"""Options that an accepted socket takes over from its listener (socket(7), tcp(7))."""
+    __slots__ = ("conn", "deadline", "label", "over", "queued", "sock")
+
+    def __init__(self, sock: Socket, conn: Connection) -> None:
+        self.sock = sock
+        self.conn = conn
+        self.label = conn.label
+        self.over = False
+        seconds = sock.linger[1]
+        self.deadline: Nanos = sock.machine.now + seconds * SEC if seconds > 0 else NEVER
+        self.queued: Nanos = NEVER
+        sock.machine.schedule(self)
+
+    def on_timer(self) -> None:
+        """The seconds are over: the connection goes on without the application."""
+        self._end()
+
+    def look(self) -> None:
+        """Something happened to the connection."""
+        if not self.over and not user.closing(self.conn):
+            self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self.deadline = NEVER
+        user.orphan(self.conn)
+        self.sock.writable()
 
 
 def _check_port(port: int) -> None:
     if not 0 <= port <= 65535:
         raise OSError(errno.EINVAL, f"{port} is not a port")
-
-
-def _number(value: int | tuple[int, ...]) -> int:
-    if isinstance(value, tuple):
-        raise OSError(errno.EINVAL, "this option takes one number")
-    return value
-
-
-def _set_linger(sock: Socket, value: int | tuple[int, ...]) -> None:
-    if not isinstance(value, tuple) or len(value) != 2:
-        raise OSError(errno.EINVAL, "SO_LINGER takes two numbers: on (0 or 1) and seconds")
-    if value[0] and value[1]:
-        raise OSError(errno.EOPNOTSUPP, "SO_LINGER here takes 0 seconds only (abort): close() never waits")
-    sock.linger = (value[0], value[1])
-
-
-def _set_rcvbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
-    sock.rcvbuf = max(2 * _number(value), 2304)  # Linux doubles it; SOCK_MIN_RCVBUF
-    if sock.listener is not None:
-        sock.listener.rcvbuf = sock.rcvbuf
-    if sock.conn is not None:
-        sock.conn.rcvbuf = sock.rcvbuf
-
-
-def _set_sndbuf(sock: Socket, value: int | tuple[int, ...]) -> None:
-    sock.sndbuf = max(2 * _number(value), 4608)  # SOCK_MIN_SNDBUF
-    if sock.listener is not None:
-        sock.listener.sndbuf = sock.sndbuf
-    if sock.conn is not None:
-        sock.conn.sndbuf = sock.sndbuf
-
-
-def _set_defer_accept(sock: Socket, value: int | tuple[int, ...]) -> None:
-    """Seconds become a number of SYN,ACK timeouts: 1, 3, 7, ... s (Linux secs_to_retrans)."""
-    sock.defer_accept = max(_number(value), 0).bit_length()
-    if sock.listener is not None:
-        sock.listener.defer_accept = sock.defer_accept
-
-
-def _keepalive_setter(at: int, low: int, high: int) -> Callable[[Socket, int | tuple[int, ...]], None]:
-    def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
-        number = _number(value)
-        if not low <= number <= high:
-            raise OSError(errno.EINVAL, f"it takes {low} .. {high}")
-        sock.keepalive[at] = number
-
-    return set_it
-
-
-def _set(name: str, low: int = 0, high: int = 2**31 - 1) -> Callable[[Socket, int | tuple[int, ...]], None]:
-    def set_it(sock: Socket, value: int | tuple[int, ...]) -> None:
-        number = _number(value)
-        if not low <= number <= high:
-            raise OSError(errno.EINVAL, f"it takes {low} .. {high}")
-        setattr(sock, name, bool(number) if isinstance(getattr(sock, name), bool) else number)
-
-    return set_it
-
-
-_SETTERS: dict[str, Callable[[Socket, int | tuple[int, ...]], None]] = {
-    "SO_REUSEADDR": _set("reuseaddr"),
-    "SO_LINGER": _set_linger,
-    "SO_RCVBUF": _set_rcvbuf,
-    "SO_SNDBUF": _set_sndbuf,
-    "SO_KEEPALIVE": _keepalive_setter(0, 0, 2**31 - 1),
-    "TCP_KEEPIDLE": _keepalive_setter(1, 1, 32767),
-    "TCP_KEEPINTVL": _keepalive_setter(2, 1, 32767),
-    "TCP_KEEPCNT": _keepalive_setter(3, 1, 127),
-    "TCP_NODELAY": _set("nodelay"),
-    "TCP_SYNCNT": _set("syncnt", 1, 127),
-    "TCP_DEFER_ACCEPT": _set_defer_accept,
-    "TCP_LINGER2": _set("linger2", -1, 120),
-    "TCP_USER_TIMEOUT": _set("user_timeout"),
-    **early_options.SETTERS,
-}
-
-_GETTERS: dict[str, Callable[[Socket], int]] = {
-    "SO_ERROR": Socket.take_error,
-    "SO_REUSEADDR": lambda sock: int(sock.reuseaddr),
-    "SO_ACCEPTCONN": lambda sock: int(sock.listener is not None),
-    "SO_RCVBUF": lambda sock: sock.rcvbuf or sock.machine.sysctl.tcp_rmem[1],
-    "SO_SNDBUF": lambda sock: (
-        sock.conn.sndbuf if sock.conn is not None else sock.sndbuf or sock.machine.sysctl.tcp_wmem[1]
-    ),
-    "SO_KEEPALIVE": lambda sock: sock.keepalive[0],
-    "TCP_KEEPIDLE": lambda sock: sock.keepalive[1] or sock.machine.sysctl.tcp_keepalive_time,
-    "TCP_KEEPINTVL": lambda sock: sock.keepalive[2] or sock.machine.sysctl.tcp_keepalive_intvl,
-    "TCP_KEEPCNT": lambda sock: sock.keepalive[3] or sock.machine.sysctl.tcp_keepalive_probes,
-    "TCP_NODELAY": lambda sock: int(sock.nodelay),
-    "TCP_SYNCNT": lambda sock: sock.syncnt or sock.machine.sysctl.tcp_syn_retries,
-    "TCP_USER_TIMEOUT": lambda sock: sock.user_timeout,
-    "TCP_DEFER_ACCEPT": lambda sock: (1 << sock.defer_accept) - 1,
-    "TCP_LINGER2": lambda sock: sock.linger2 or sock.machine.sysctl.tcp_fin_timeout,
-    **early_options.GETTERS,
-    "TCP_MAXSEG": lambda sock: sock.conn.mss if sock.conn is not None else 536,
-}
 
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
@@ -416,7 +385,7 @@ def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
     if function is None:
         raise OSError(errno.ENOSYS, f"no socket call {op}")
     sock = machine.sockets.get(args[0])
-    if sock is None:
+    if sock is None or (sock.lingering is not None and op not in ("close", "conn")):
         raise OSError(errno.EBADF, f"descriptor {args[0]} is not open")
     return function(sock, *args[1:])
 
@@ -429,6 +398,8 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "send": Socket.send,
     "sendto": Socket.sendto,
     "recv": Socket.recv,
+    "recvmsg": Socket.recvmsg,
+    "ioctl": Socket.ioctl,
     "shutdown": Socket.shutdown,
     "close": Socket.close,
     "abort": Socket.abort,

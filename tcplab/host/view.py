@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from tcplab.api.views import ConnView, HostView, ListenerView, RequestView, TimerView
 from tcplab.host.arp import Resolution
+from tcplab.host.sockets import Linger
 from tcplab.tcp import sack, seq, timers, window
 from tcplab.tcp.env import Timed
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.request import Request
-from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
+from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 from tcplab.wire.ipv4 import text as ip_text
@@ -33,7 +34,7 @@ def of(machine: Machine) -> HostView:
         ip_text(machine.addr),
         "tcplab",
         conns,
-        tuple(_listener(machine, listener) for listener in machine.listeners.values()),
+        tuple(_listener(machine, listener) for group in machine.listeners.values() for listener in group),
         {name: count for name, count in sorted(machine.counters.items()) if count},
         machine.sysctl.changed(),
     )
@@ -109,6 +110,7 @@ _TIMER_WHY = {
     RTO: "retransmit what is not acknowledged (RFC 6298 5)",
     1: "acknowledge at the latest now (RFC 9293 3.8.6.3)",
     PERSIST: "probe the closed window (RFC 9293 3.8.6.1)",
+    TLP: "probe whether the tail was lost (RFC 8985 7)",
     KEEPALIVE: "look whether the silent peer is there (RFC 9293 3.8.4)",
 }
 
@@ -179,7 +181,9 @@ def timer_text(item: Timed) -> str:
         return f"{'2MSL' if item.timer == 'timewait' else 'FIN_WAIT_2'} {item.label}"
     if isinstance(item, Request):
         return f"SYN,ACK {item.label}"
+    if isinstance(item, Linger):
+        return f"SO_LINGER {item.label}"
     return f"ARP {item.label}" if isinstance(item, Resolution) else ""
 
 
-_SHORT = ("RTO", "delayed ACK", "window probe", "keepalive")
+_SHORT = ("RTO", "delayed ACK", "window probe", "keepalive", "tail loss probe")

@@ -137,14 +137,10 @@ class Stage:
 
     def close(self, command: Command) -> str:
         """HOST close"""
-        host, target = command["host"], command["socket"]
-        if target.isdigit():
-            fd = self._listener(command, host, int(target))
-            _raise(self.world.apps.start(host, f":{target}", apps.single("close", fd)))
-            return f"{host} closes the listener on port {target}"
-        command.values["name"] = target
-        self._start(command, apps.single("close", self._fd(command)))
-        return f"{target}: {host} closes"
+        host, fd, app = self._socket(command)
+        target = command["socket"]
+        _raise(self.world.apps.start(host, app, apps.single("close", fd)))
+        return f"{host} closes the listener on port {target}" if target.isdigit() else f"{target}: {host} closes"
 
     def abort(self, command: Command) -> str:
         """HOST abort"""
@@ -153,10 +149,23 @@ class Stage:
 
     def setsockopt(self, command: Command) -> str:
         """HOST setsockopt"""
-        first, second = command["number"], command.get("number2")
+        first, second = command["value"], command.get("number")
         value = first if second is None else (first, second)
-        self._start(command, apps.single("setsockopt", self._fd(command), command["option"], value))
-        return f"{command['name']}: {command['option']} = {value}"
+        host, fd, app = self._socket(command)
+        _raise(self.world.apps.start(host, app, apps.single("setsockopt", fd, command["option"], value)))
+        return f"{command['socket']}: {command['option']} = {value}"
+
+    def getsockopt(self, command: Command) -> str:
+        """HOST getsockopt"""
+        host, fd, app = self._socket(command)
+        task = self.world.apps.start(host, app, apps.single("getsockopt", fd, command["option"]))
+        _raise(task)
+        return f"{command['socket']}: {command['option']} = {_shown(task.result)}"
+
+    def tcp_info(self, command: Command) -> str:
+        """HOST tcp_info"""
+        host, fd, _ = self._socket(command)
+        return _shown(self.world.call(host, "getsockopt", fd, "TCP_INFO"))
 
     def sysctl(self, command: Command) -> str:
         """HOST sysctl"""
@@ -166,6 +175,14 @@ class Stage:
 
     def _start(self, command: Command, program: apps.Program) -> None:
         _raise(self.world.apps.start(command["host"], command["name"], program))
+
+    def _socket(self, command: Command) -> tuple[str, int, str]:
+        """Host, descriptor, and what its calls are shown under: a connection's name, or a listener's port."""
+        host, target = command["host"], command["socket"]
+        if target.isdigit():
+            return host, self._listener(command, host, int(target)), f":{target}"
+        command.values["name"] = target
+        return host, self._fd(command), target
 
     def _new_name(self, command: Command) -> str:
         name: str = command["name"]
@@ -287,6 +304,13 @@ def _endpoint(text: str) -> tuple[int, int]:
     return ipv4.address(addr), int(port)
 
 
+def _shown(value: object) -> str:
+    """What getsockopt() gave; of TCP_INFO a line for each field."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name} {number}" for name, number in value.items())
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _raise(task: Task) -> None:
     """A call that failed at once is the line's own failure."""
     if task.error is not None:
@@ -304,6 +328,8 @@ _ACTIONS: Final[dict[str, Callable[[Stage, Command], str]]] = {
     "close": Stage.close,
     "abort": Stage.abort,
     "setsockopt": Stage.setsockopt,
+    "getsockopt": Stage.getsockopt,
+    "tcp_info": Stage.tcp_info,
     "sysctl": Stage.sysctl,
     "drop": Stage.drop,
     "delay": Stage.delay,

@@ -18,6 +18,7 @@ from typing import Any, Final
 from tcplab.api.counters import COUNTERS, full_name
 from tcplab.api.plan import HOSTS
 from tcplab.api.states import State
+from tcplab.host.options import OPTIONS
 from tcplab.lab.errors import LabError
 from tcplab.tcp.sysctl import KNOBS, Knob
 from tcplab.tcp.sysctl import text as sysctl_text
@@ -61,7 +62,9 @@ FORMS: Final = (
     Form("HOST shutdown NAME HOW", "close one direction: rd, wr or rdwr"),
     Form("HOST close SOCKET", "close a connection, or the listener on a port"),
     Form("HOST abort NAME", "close with a RST (SO_LINGER 0)"),
-    Form("HOST setsockopt NAME OPTION NUMBER [NUMBER]", "set a socket option, by its Linux name"),
+    Form("HOST setsockopt SOCKET OPTION VALUE [NUMBER]", "set a socket option, by its Linux name"),
+    Form("HOST getsockopt SOCKET OPTION", "ask for a socket option"),
+    Form("HOST tcp_info SOCKET", "all that TCP_INFO tells of a connection, or of the listener on a port"),
     Form("HOST sysctl SETTING", "set one of the host's knobs: a sysctl tcp_syn_retries=3"),
     Form("HOST serve SERVICE PORT [backlog=NUMBER]", "run a server: echo or http"),
     Form(f"drop DIR {_RULE}", "lose the segments that match: all, the nth, or by chance"),
@@ -89,7 +92,7 @@ FORMS: Final = (
     Form("load LAB", "open another lab", live=True),
     Form("ss HOST", "the host's sockets, as ss -tan prints them", live=True),
     Form("nstat HOST", "the host's counters that are not 0", live=True),
-    Form("help [WORD]", "all of this, or one command, sysctl or counter", live=True),
+    Form("help [WORD]", "all of this, or one command, sysctl, socket option or counter", live=True),
     Form("quit", "end the lab", live=True),
 )
 
@@ -369,6 +372,10 @@ def _setting(word: str) -> tuple[str, str]:
     return _pattern(r"[a-z0-9_.]+")(name.removeprefix("net.ipv4.").removeprefix("net.core.")), _text(value)
 
 
+def _value(word: str) -> int | str:
+    return _number(-(2**31), 2**31 - 1)(word) if re.fullmatch(r"-?\d+", word) else _pattern(r"[a-z][a-z0-9_]*")(word)
+
+
 def flags(word: str) -> str:
     """TCP flags in the order in which traces write them; ValueError: there are no such flags."""
     if not word or set(word) - set("SFRPAUEW") or len(set(word)) != len(word):
@@ -392,6 +399,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "SOCKET": (_pattern(rf"{_NAME}|\d{{1,5}}"), "a name or a port"),
     "DATA": (_data, 'a "text" in quotes, or a number of octets'),
     "HOW": (_one_of("rd", "wr", "rdwr"), "rd, wr or rdwr"),
+    "VALUE": (_value, "a number or a name"),
     "OPTION": (_pattern(r"[A-Z_]+"), "a socket option, such as TCP_NODELAY"),
     "SETTING": (_setting, 'NAME=NUMBER, or NAME="N N N"'),
     "SERVICE": (_one_of("echo", "http"), "a service: echo or http"),
@@ -405,22 +413,28 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "SPEED": (_speed, "1, 1/4, 64 or max"),
     "TEXT": (_text, "an answer"),
     "LAB": (_text, "a lab's name or file"),
-    "WORD": (_text, "a command, a sysctl or a counter"),
+    "WORD": (_text, "a command, a sysctl, a socket option or a counter"),
 }
 
 
+_OPTION_FORMS: Final = ("setsockopt", "getsockopt")
+
+
 def help_text(topic: str | None = None) -> str:
-    """All forms with what they do; or one command, sysctl or counter."""
+    """All forms with what they do; or one command, sysctl, socket option or counter."""
     if topic is not None:
         name = topic.removeprefix("net.ipv4.").removeprefix("net.core.")
         if name in KNOBS:
             return _knob(KNOBS[name])
+        if topic in OPTIONS:
+            option = OPTIONS[topic]
+            return f"{topic}  {option.text}\n{option.span}; {option.source}"
         counter = full_name(topic)
         if counter is not None:
             return f"{counter}  counts {COUNTERS[counter]}"
     forms = [form for form in FORMS if topic is None or topic in form.keyword.split()]
     if not forms:
-        return f"no command, sysctl or counter {topic!r}; help lists the commands"
+        return f"no command, sysctl, socket option or counter {topic!r}; help lists the commands"
     width = min(max(len(form.pattern) for form in forms), 46)
     lines = []
     for form in forms:
@@ -428,8 +442,9 @@ def help_text(topic: str | None = None) -> str:
             lines += [form.pattern, " " * (width + 2) + form.text]
         else:
             lines.append(f"{form.pattern:<{width}}  {form.text}")
-    if topic in (None, "sysctl"):
-        lines.append(f"\nsysctls, each explained by help NAME:\n{textwrap.fill(', '.join(KNOBS), 100)}")
+    for heading, names, topics in (("sysctls", KNOBS, ("sysctl",)), ("socket options", OPTIONS, _OPTION_FORMS)):
+        if topic is None or topic in topics:
+            lines.append(f"\n{heading}, each explained by help NAME:\n{textwrap.fill(', '.join(names), 100)}")
     return "\n".join(lines)
 
 

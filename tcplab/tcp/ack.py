@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import cc, output, recovery, rtt, sack, seq, timers
+from tcplab.tcp import cc, negotiate, output, recovery, rtt, sack, seq, timers, tlp
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import Segment
@@ -37,8 +37,11 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     recovery.on_ack(tcb, newly_acked, newly_sacked, duplicate, advanced)
     if newly_acked and tcb.ca_state in (OPEN, DISORDER, LOSS) and limited:
         cc.CONTROLLERS[tcb.congestion].on_ack(tcb, newly_acked)
+    if tcb.tlp_high_seq:
+        tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
     if advanced:
-        timers.arm_rto(tcb)
+        if not tlp.schedule(tcb, advancing=True):
+            timers.arm_rto(tcb)
         if not tcb.rtx:
             tcb.retrans_stamp = -1
         if tcb.owner is not None:
@@ -65,7 +68,7 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     if offered == tcb.snd_wnd:
         return False
     tcb.snd_wnd = offered
-    tcb.max_window = max(tcb.max_window, offered)
+    negotiate.window_grew(tcb, offered)
     return True
 
 
@@ -101,6 +104,8 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
         done += 1
         if entry.sacked:
             tcb.sacked_out -= tcb.sack_ok
+        else:
+            tcb.delivered += 1
         if entry.lost:
             tcb.lost_out -= 1
         if entry.retrans:
@@ -110,11 +115,11 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
         elif first_sent < 0 and not entry.sacked:
             first_sent = entry.sent
     del tcb.rtx[:done]
+    tcb.bytes_acked += seq.diff(number, tcb.snd_una)
     tcb.snd_una = number
     taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
     del tcb.sndq[:taken]
     tcb.snd_base = seq.add(tcb.snd_base, taken)
-    tcb.bytes_acked += taken
     tcb.retransmits = 0
     _sample(tcb, seg, first_sent, repeated)
     return done

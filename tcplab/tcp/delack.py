@@ -12,6 +12,7 @@ REF = "RFC 9293 3.8.6.3"
 # What is known of the ACK that is owed, as bits of Tcb.pending (Linux ICSK_ACK_*).
 SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
 
+PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
 _MIN_SMALL = 536
 
@@ -33,7 +34,7 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         elif gap > tcb.rto:
             quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
     tcb.lrcvtime = now
-    clamp = window.space_of(tcb.rcvbuf)
+    clamp = window.full_space(tcb)
     if tcb.rcv_ssthresh < clamp and len(seg.payload) >= 128:  # tcp_grow_window
         tcb.rcv_ssthresh = min(tcb.rcv_ssthresh + 2 * tcb.advmss, clamp)
 
@@ -72,7 +73,7 @@ def in_quickack(tcb: Tcb) -> bool:
 def data_sent(tcb: Tcb) -> None:
     """We sent data soon after the peer did: a dialogue, in which an ACK can ride on the answer."""
     if tcb.host.now - tcb.lrcvtime < tcb.ato:
-        tcb.pingpong = 1
+        tcb.pingpong = PINGPONG
 
 
 def acked(tcb: Tcb) -> None:
@@ -132,6 +133,13 @@ def delay(tcb: Tcb) -> str:
     return ""
 
 
+def third_step_waits(tcb: Tcb) -> None:
+    """TCP_QUICKACK 0 or TCP_DEFER_ACCEPT before connect(): data will come, the ACK of the SYN,ACK rides on it."""
+    tcb.pending |= SCHED
+    enter_quickack(tcb)
+    timers.arm(tcb, DELACK, tcb.host.now + _DELACK_MAX, "the third step may wait for data to ride on", REF)
+
+
 def timer(tcb: Tcb) -> str:
     """The delayed ACK's time has come (tcp_delack_timer_handler): why to send it, or empty."""
     if not tcb.pending & SCHED:
@@ -158,7 +166,7 @@ def after_read(tcb: Tcb, copied: int) -> str:
             return "ACK at the read: the application took all that was pushed"
     if copied > 0 and not tcb.shut_rd:
         now_offered = window.offered(tcb)
-        if 2 * now_offered <= window.space_of(tcb.rcvbuf):
+        if 2 * now_offered <= window.full_space(tcb):
             new = window.candidate(tcb)
             if new and new >= 2 * now_offered:
                 return f"window update: the application read, {now_offered} -> {new}"

@@ -88,6 +88,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.rcvq += seg.payload
     conn.bytes_received = len(seg.payload)
     conn.segs_in = 1
+    conn.syn_data_acked = bool(seg.payload)
     listener.fastopen.qlen += 1
     host.counters["TcpExtTCPFastOpenPassive"] += 1
     why = f"Fast Open: the connection is there at once, with {len(seg.payload)} octets of data"

@@ -6,11 +6,11 @@ Here are the cookies, what a host remembers of its peers, and the client's side;
 from __future__ import annotations
 
 from collections import deque
-from hashlib import blake2s
 from typing import Final
 
 from tcplab.tcp import negotiate, recovery, seq, timers
 from tcplab.tcp.env import Env
+from tcplab.tcp.siphash import siphash
 from tcplab.tcp.tcb import LOSS, Tcb
 from tcplab.units import SEC, Nanos
 from tcplab.wire import tcp_options as opt
@@ -28,7 +28,7 @@ MSG_FASTOPEN: Final = 0x20000000
 COOKIE_SIZE: Final = 8
 KEY_SIZE: Final = 16
 _COOKIE_LEAST, _COOKIE_MOST = 4, 16
-_NO_KEY: Final = "00000000-00000000-00000000-00000000"
+_NO_KEY: Final = "random"
 _OPTION_SPACE: Final = 40  # Linux MAX_TCP_OPTION_SPACE: what others may add to a SYN is left free too
 
 
@@ -64,13 +64,17 @@ def keys_of(host: Env, settings: Settings) -> tuple[bytes, ...]:
     if settings.keys:
         return settings.keys
     text = host.sysctl.tcp_fastopen_key
-    return (host.isn.fastopen_key if text == _NO_KEY else bytes.fromhex(text.replace("-", "")),)
+    if text == _NO_KEY:
+        return (host.isn.fastopen_key,)
+    return (
+        b"".join(bytes.fromhex(word)[::-1] for word in text.split("-")),
+    )  # each word little-endian, as Linux has it
 
 
 def cookie(key: bytes, client: int, server: int) -> bytes:
     """What proves that the client can receive at its address (tcp_fastopen_cookie_gen)."""
     pair = client.to_bytes(4, "big") + server.to_bytes(4, "big")
-    return blake2s(pair, digest_size=COOKIE_SIZE, key=key).digest()
+    return siphash(key, pair)
 
 
 def option(octets: bytes, experimental: bool) -> bytes:
@@ -197,6 +201,7 @@ def answered(tcb: Tcb, seg: Segment) -> None:
         host.counters["TcpExtTCPFastOpenActiveFail"] += 1
         _repeat_data(tcb)
     elif mine.taken:
+        tcb.syn_data_acked = True
         host.counters["TcpExtTCPFastOpenActive"] += 1
         host.fastopen.rests = 0
 

@@ -40,6 +40,7 @@ _RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     """Run one segment through the connection; whatever it allows is sent before this returns."""
     tcb.segs_in += 1
+    tcb.data_segs_in += bool(seg.payload)
     if tcb.state is State.SYN_SENT:
         _syn_sent(tcb, seg)
     else:
@@ -82,7 +83,8 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.rcv_wup = seq.add(seg.seq, 1)
     negotiate.apply(tcb, negotiate.Offer(seg, tcb.host.sysctl))
-    tcb.snd_wnd = tcb.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
+    tcb.snd_wnd = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
+    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
 
 
@@ -90,6 +92,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
     tcb.snd_una = seg.ack
+    tcb.bytes_acked = 1  # Linux counts all sequence space
     tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
     tcb.retransmits = 0
     tcb.retrans_stamp = -1
@@ -107,13 +110,19 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
         fastopen.answered(tcb, seg)
     _established(tcb)
     output.push(tcb, "data written before the connection was open")
-    if tcb.snd_nxt == tcb.snd_una or tcb.pending:
+    if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
+        return
+    if tcb.pingpong:
+        delack.third_step_waits(tcb)
+    else:
         output.send_ack(tcb, "the third step: acknowledge the peer's SYN", "RFC 9293 3.5")
 
 
 def _established(tcb: Tcb) -> None:
     tcb.snd_sml = tcb.snd_una
     tcb.pushed_seq = tcb.snd_nxt
+    tcb.lsndtime = tcb.lrcvtime = tcb.host.now
+    tcb.delivered += 1  # the SYN
     _opened(tcb)
 
 
@@ -291,7 +300,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         tcb.snd_una = seq.add(tcb.iss, 1)
         timers.arm_rto(tcb)
     tcb.snd_wnd = seg.window << (0 if seg.flags & SYN else tcb.snd_wscale)
-    tcb.max_window = max(tcb.max_window, tcb.snd_wnd)
+    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
@@ -378,6 +387,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if tcb.ooo:
         before = tcb.rcv_nxt
         fin = reassembly.advance(tcb) or fin
+        reassembly.forget(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
         tcb.pending |= delack.SCHED | delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
     if fin:
@@ -389,10 +399,11 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
     host.counters["TcpExtTCPOFOQueue"] += 1
-    tcb.ooo_newest = seg.seq
+    tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:
         missing = seq.diff(seg.seq, tcb.rcv_nxt)
@@ -403,9 +414,12 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 def _fin(tcb: Tcb) -> None:
     """Step 8: the peer has said all that it has to say."""
     tcb.rcv_nxt = seq.add(tcb.rcv_nxt, 1)
+    tcb.bytes_received += 1
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
     tcb.ooo.clear()
+    tcb.sacks.clear()
+    tcb.dsack = None  # tcp_fin: the peer has said all, nothing is left to report
     if tcb.state is State.FIN_WAIT_2:
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
@@ -414,6 +428,7 @@ def _fin(tcb: Tcb) -> None:
         machine.enter(tcb, Cause.FIN, "FIN received while ours is on the way: simultaneous close", REF)
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
     else:
+        tcb.pingpong = delack.PINGPONG  # what is left to say is ours: the ACK may ride on it
         machine.enter(tcb, Cause.FIN, "FIN received: the peer sends no more", REF)
     if tcb.owner is not None:
         tcb.owner.readable()

@@ -24,18 +24,31 @@ REF = "RFC 9293 3.10.7.2"
 
 
 class Listener:
-    """A listening port: its two queues and their counts. `on_ready` tells the socket that accept() can work."""
+    """A listening port: its two queues and their counts.
+
+    `on_ready` tells the socket that accept() can work; `on_child` gives a new connection the socket's options.
+    """
 
     __slots__ = (
         "accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "defer_accept", "fastopen", "fd", "host",
-        "max_ack_backlog", "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped", "syn_queue", "young",
+        "max_ack_backlog", "on_child", "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped",
+        "syn_queue", "user_mss", "window_clamp", "young",
     )  # fmt: skip
 
-    def __init__(self, host: Env, port: int, backlog: int, fd: int, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        host: Env,
+        port: int,
+        backlog: int,
+        fd: int,
+        on_ready: Callable[[], None],
+        on_child: Callable[[Connection], None] = lambda conn: None,
+    ) -> None:
         self.host = host
         self.port = port
         self.fd = fd
         self.on_ready = on_ready
+        self.on_child = on_child
         self.syn_queue: dict[FlowKey, Request] = {}
         self.accept_queue: deque[Connection] = deque()
         self.young = 0
@@ -46,7 +59,8 @@ class Listener:
         """TCP_DEFER_ACCEPT as a number of SYN,ACK timeouts; 0: off."""
         self.fastopen = fastopen.Settings()
         self.cookie_at: Nanos = -(1 << 62)
-        self.rcvbuf = self.sndbuf = 0
+        self.rcvbuf = self.sndbuf = self.user_mss = self.window_clamp = 0
+        """Options of the socket that count before there is a connection; 0: not set."""
         self.set_backlog(backlog)
 
     def set_backlog(self, backlog: int) -> None:

@@ -11,11 +11,24 @@ from tcplab.wire.tcp import Segment
 
 MTU: Final = 1500
 ADVMSS: Final = MTU - 40
+LOOPBACK_MSS: Final = 65535 - 40
+"""To the host's own address: the greatest packet that IPv4 has."""
 DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15: without the option
 MIN_SND_MSS: Final = 48  # Linux tcp_min_snd_mss
 TS_SPACE: Final = 12
 MAX_WSCALE: Final = 14  # RFC 7323 section 2.3
 SNDBUF_START: Final = 87040  # what Linux's buffer tuning gives a connection with an initial window of 10
+
+
+def path_mss(laddr: int, raddr: int) -> int:
+    """What the path to `raddr` carries in a segment, options included."""
+    return LOOPBACK_MSS if laddr == raddr else ADVMSS
+
+
+def advertised(laddr: int, raddr: int, user_mss: int) -> int:
+    """The MSS that our SYN tells: of the path, or TCP_MAXSEG where that is less (tcp_mss_clamp)."""
+    mss = path_mss(laddr, raddr)
+    return min(mss, user_mss) if user_mss else mss
 
 
 def syn_options(advmss: int, ts: tuple[int, int] | None, wscale: int | None, sack: bool) -> bytes:
@@ -55,9 +68,18 @@ def apply(tcb: Tcb, offer: Offer) -> None:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     else:
         tcb.snd_wscale = offer.wscale
-    tcb.mss = min(offer.mss, ADVMSS) - (TS_SPACE if offer.ts_ok else 0)
+    tcb.mss_clamp = min(offer.mss, advertised(tcb.laddr, tcb.raddr, tcb.user_mss)) - (TS_SPACE if offer.ts_ok else 0)
+    tcb.mss = tcb.mss_clamp
     # Linux tcp_initialize_rcv_mss: a first guess at the size of the peer's segments.
     tcb.rcv_mss = max(min(tcb.advmss, tcb.mss, 536, max(tcb.rcv_wnd >> 1, 88)), 88)
+
+
+def window_grew(tcb: Tcb, offered: int) -> None:
+    """The peer offered more than ever: a segment is at most half of that (tcp_sync_mss, tcp_bound_to_half_wnd)."""
+    if offered > tcb.max_window:
+        tcb.max_window = offered
+        half = offered >> 1 if offered > DEFAULT_MSS else offered
+        tcb.mss = min(tcb.mss_clamp, max(half, MIN_SND_MSS - TS_SPACE))
 
 
 def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:

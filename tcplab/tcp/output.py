@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import delack, negotiate, seq, timers, window
+from tcplab.tcp import delack, negotiate, seq, timers, tlp, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -58,8 +58,12 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     )
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
+    if payload:
+        tcb.data_segs_out += 1
+        tcb.bytes_sent += len(payload)
     if rtx:
         host.counters["TcpRetransSegs"] += 1
+        tcb.bytes_retrans += len(payload)
     delack.acked(tcb)
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
@@ -125,16 +129,23 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
 
 
-def push(tcb: Tcb, why: str) -> None:
-    """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going."""
+def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
+    """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
+
+    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back.
+    """
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
+    was_idle = not tcb.rtx
+    first = tcb.snd_nxt
     while not held:
         rest = unsent(tcb)
         if not rest:
             break
-        held = _next(tcb, rest, why)
+        held = _next(tcb, rest, why, more, force)
+    if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
+        timers.arm_rto(tcb)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -150,18 +161,22 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
     why, ref = reasons[held]
     why = f"{unsent(tcb)} octets wait: {why}"
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
-def _next(tcb: Tcb, rest: int, why: str) -> str:
+def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     """Send the next segment, or say what holds it back."""
     data = rest - tcb.fin_queued
     mss = tcb.mss - sack_blocks.space(tcb)
     size = min(data, mss)
     last = size == data
+    marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
+    if tcb.eor:
+        size, last, marked = _up_to_eor(tcb, size, last, marked)
     fin = last and tcb.fin_queued
     if tcb.in_flight >= tcb.cwnd and not (fin and not size):
         tcb.cwnd_limited = True
@@ -169,15 +184,29 @@ def _next(tcb: Tcb, rest: int, why: str) -> str:
     room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt)
     if size + fin > room:
         return "window"
-    if size < mss and not fin and _nagle(tcb):
-        return "Nagle"
+    if size < mss and size == data and not fin and not force:  # to one in the middle of the queue nothing is added
+        if tcb.cork or more:
+            return "cork"
+        if _nagle(tcb):
+            return "Nagle"
     if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime >= 0:
         _restart_after_idle(tcb)
     first = tcb.snd_nxt
-    _send(tcb, first, size, fin, last, why)
+    push_it = size > 0 and ((last and marked) or _forced_push(tcb, first, size))
+    _send(tcb, first, size, fin, push_it, why)
     if size < mss:
         tcb.snd_sml = seq.add(first, size)
     return ""
+
+
+def _up_to_eor(tcb: Tcb, size: int, last: bool, marked: bool) -> tuple[int, bool, bool]:
+    """A segment ends where a send() with MSG_EOR ended: its size, whether it is a last one, and is to be pushed."""
+    while tcb.eor and not seq.after(tcb.eor[0][0], tcb.snd_nxt):
+        del tcb.eor[0]
+    if not tcb.eor or seq.diff(tcb.eor[0][0], tcb.snd_nxt) > size:
+        return size, last, marked
+    end, push_it = tcb.eor[0]
+    return seq.diff(end, tcb.snd_nxt), True, push_it
 
 
 def _nagle(tcb: Tcb) -> bool:
@@ -187,12 +216,12 @@ def _nagle(tcb: Tcb) -> bool:
     return seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
 
 
-def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> None:
+def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -> None:
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
     flags = ACK
-    if size and (last or _forced_push(tcb, first, size)):
+    if push_it:
         flags |= PSH
         tcb.pushed_seq = seq.add(first, size)
     if fin:
@@ -203,8 +232,9 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> N
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
     end = seq.add(first, size + fin)
-    idle = not tcb.rtx
-    tcb.rtx.append(SentSeg(first, end, host.now, fin=fin))
+    entry = SentSeg(first, end, host.now, fin=fin)
+    entry.push = push_it
+    tcb.rtx.append(entry)
     tcb.snd_nxt = end
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
@@ -216,9 +246,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, last: bool, why: str) -> N
     if size:
         delack.data_sent(tcb)
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
-    if idle:
+    if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
-        timers.arm_rto(tcb)
 
 
 def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
@@ -239,16 +268,27 @@ def _restart_after_idle(tcb: Tcb) -> None:
     tcb.cwnd = max(cwnd, restart)
 
 
-def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str) -> None:
-    """Send `entry` again (tcp_retransmit_skb)."""
+def push_one(tcb: Tcb, why: str) -> bool:
+    """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
+    first = tcb.snd_nxt
+    data = unsent(tcb) - tcb.fin_queued
+    size = min(data, tcb.mss - sack_blocks.space(tcb))
+    fin = size == data and tcb.fin_queued
+    if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
+        _send(tcb, first, size, fin, size == data, why)
+    return tcb.snd_nxt != first
+
+
+def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> None:
+    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired."""
     host = tcb.host
     tcb.total_retrans += 1
-    if not entry.retrans:
+    if not entry.retrans and not probe:
         entry.retrans = True
         tcb.retrans_out += 1
     entry.ever = True
     entry.sent = host.now
-    if tcb.retrans_stamp < 0:
+    if tcb.retrans_stamp < 0 and not probe:
         tcb.retrans_stamp = host.now
     if entry.syn:
         host.counters["TcpExtTCPSynRetrans"] += 1
@@ -258,7 +298,7 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str) -> None:
     offset = (entry.seq - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
     flags = ACK | (FIN if entry.fin else 0)
-    if size and seq.add(entry.seq, size) == tcb.data_end:
+    if entry.push:
         flags |= PSH
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
@@ -271,7 +311,8 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     data = unsent(tcb) - tcb.fin_queued
     if room > 0 and data:
         size = min(room, data, tcb.mss)
-        _send(tcb, tcb.snd_nxt, size, False, size == data, why)
+        _send(tcb, tcb.snd_nxt, size, False, True, why)
+        timers.arm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1
     old_ack(tcb, why, ref)

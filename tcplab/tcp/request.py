@@ -10,7 +10,7 @@ from tcplab.tcp import input as segment_input
 from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import FlowKey
-from tcplab.tcp.negotiate import ADVMSS, TS_SPACE, Offer
+from tcplab.tcp.negotiate import TS_SPACE, Offer
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 from tcplab.wire import tcp as wire_tcp
@@ -31,9 +31,9 @@ class Request:
     """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
 
     __slots__ = (
-        "acked", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener", "num_timeout",
-        "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent",
-        "since", "ts_off", "ts_recent",
+        "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
+        "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
+        "rport", "sent", "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
@@ -51,8 +51,10 @@ class Request:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
         rcvbuf = listener.rcvbuf or host.sysctl.tcp_rmem[1]
-        self.rcv_wnd = window.initial(rcvbuf, ADVMSS - (TS_SPACE if offer.ts_ok else 0))
-        self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf) if offer.wscale is not None else 0
+        self.advmss = negotiate.advertised(host.addr, raddr, listener.user_mss)
+        clamp = listener.window_clamp
+        self.rcv_wnd = window.initial(rcvbuf, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
+        self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
         self.acked = False
@@ -69,9 +71,10 @@ class Request:
         host, offer = self.host, self.offer
         ts = ((host.now // MS + self.ts_off) & seq.MASK, offer.ts_val) if offer.ts_ok else None
         wscale = self.rcv_wscale if offer.wscale is not None else None
+        options = negotiate.syn_options(self.advmss, ts, wscale, offer.sack_ok) + cookie
         segment = wire_tcp.build(
             host.addr, self.raddr, self.listener.port, self.rport, self.iss, self.rcv_nxt, SYN | ACK,
-            min(self.rcv_wnd, window.MAX_UNSCALED), negotiate.syn_options(ADVMSS, ts, wscale, offer.sack_ok) + cookie,
+            min(self.rcv_wnd, window.MAX_UNSCALED), options,
         )  # fmt: skip
         if rtx:
             host.counters["TcpRetransSegs"] += 1
@@ -295,11 +298,14 @@ def make_connection(request: Request) -> Connection:
     conn = Connection(host, host.addr, listener.port, request.raddr, request.rport)
     conn.iss, conn.irs = request.iss, request.irs
     conn.snd_una = request.iss
-    conn.snd_nxt = conn.snd_base = seq.add(request.iss, 1)
+    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(request.iss, 1)
     conn.rcv_nxt = conn.rcv_wup = request.rcv_nxt
     conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
     conn.rcv_wscale = request.rcv_wscale
+    conn.advmss = request.advmss
+    conn.segs_in = 1  # the SYN; the SYN,ACK was the request's, and nobody counts it (tcp_create_openreq_child)
     negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
+    listener.on_child(conn)
     negotiate.apply(conn, request.offer)
     conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
     conn.ident = request.iss & 0xFFFF

@@ -28,14 +28,14 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE = range(4)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 
 
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "ever", "fin", "lost", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = ("end", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -45,6 +45,8 @@ class SentSeg:
         self.fin = fin
         self.sacked = False
         self.lost = False
+        self.push = False
+        """It carries PSH, and so does a repeat of it."""
         self.retrans = False
         """A repeat of it is on the way."""
         self.ever = False
@@ -89,17 +91,20 @@ class Tcb:
     """One connection. `tcplab.tcp.machine.enter` alone writes `state`."""
 
     __slots__ = (
-        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "ca_state", "challenge_at",
-        "congestion", "cwnd", "cwnd_cnt", "cwnd_limited", "dead", "deadline", "done", "dsack", "dupacks", "error",
-        "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss",
-        "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
-        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "nodelay", "ooo", "ooo_newest", "oow_at", "owner",
-        "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick",
-        "raddr", "rcv_mss", "rcv_nxt", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf",
-        "rcvq", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "rport", "rto", "rtt_min", "rtt_seq",
-        "rttvar", "rtx", "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
-        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries",
-        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_timeout",
+        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
+        "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
+        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
+        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident",
+        "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime",
+        "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
+        "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",
+        "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "request",
+        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq",
+        "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
+        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
+        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
+        "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -115,6 +120,8 @@ class Tcb:
         """The error was told once: from now on recv() gives the end (Linux SOCK_DONE)."""
         self.reuse = False
         """SO_REUSEADDR of the socket that made it."""
+        self.reuseport = False
+        """SO_REUSEPORT, likewise."""
         self.error = 0
         """errno that the next socket call reports (SO_ERROR)."""
 
@@ -126,6 +133,10 @@ class Tcb:
         self.snd_wl1: Seq = 0
         self.snd_sml: Seq = 0
         self.pushed_seq: Seq = 0
+        self.marked_seq: Seq = 0
+        """The end of the newest data that send() wants to be pushed: all but that of MSG_MORE (tcp_mark_push)."""
+        self.eor: list[tuple[Seq, bool]] = []
+        """Where a send() with MSG_EOR ended and no segment may go on; and whether it is to be pushed."""
         self.snd_wscale = 0
         self.max_window = 0
         self.sndq = bytearray()
@@ -135,7 +146,7 @@ class Tcb:
         self.fin_later = False
         """shutdown() came in SYN_RECV: the FIN goes when the handshake is complete."""
         self.held = ""
-        """What holds data back since the last attempt to send: `cwnd`, `window`, `Nagle`; empty: nothing."""
+        """What holds data back since the last attempt to send: `cwnd`, `window`, `Nagle`, `cork`; empty: nothing."""
 
         # Receive sequence space. rcvq is what the application has not read.
         self.irs: Seq = 0
@@ -149,10 +160,13 @@ class Tcb:
         self.rcvq = bytearray()
         self.ooo: list[tuple[Seq, bytes, bool]] = []
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
-        self.ooo_newest: Seq = 0
+        self.sacks: list[tuple[Seq, Seq]] = []
+        """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
         self.shut_rd = False
+        self.syn_data_acked = False
+        """Data went with the SYN and was taken (Fast Open, either side)."""
 
         # Fast Open: the client's SYN with data or cookie; the server's handshake that is not complete.
         self.attempt: Attempt | None = None
@@ -161,6 +175,8 @@ class Tcb:
         # What the two sides agreed on.
         self.mss = 536
         """Greatest payload we send, options already taken off (Linux mss_cache)."""
+        self.mss_clamp = 536
+        """The same before the peer's window limits it."""
         self.advmss = 1460
         self.rcv_mss = 536
         self.sack_ok = False
@@ -185,6 +201,10 @@ class Tcb:
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
+        self.tlp_high_seq: Seq = 0
+        """snd_nxt when a tail loss probe was sent that nothing was heard of; 0: none is on its way."""
+        self.tlp_retrans = False
+        """That probe was a repeat."""
 
         # Loss and congestion; counts are segments.
         self.congestion = "reno"
@@ -213,6 +233,13 @@ class Tcb:
 
         # Socket options.
         self.nodelay = False
+        self.cork = False
+        self.notsent_lowat = 0
+        """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
+        self.user_mss = 0
+        """TCP_MAXSEG; 0: what the path allows."""
+        self.window_clamp = 0
+        """TCP_WINDOW_CLAMP; 0: what the buffer allows."""
         self.keepalive: tuple[int, int, int] | None = None
         """(idle, interval, probes) in seconds while SO_KEEPALIVE is on; 0 takes the sysctl."""
 
@@ -226,7 +253,10 @@ class Tcb:
         self.queued: Nanos = NEVER
 
         self.ident = 0
-        self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
+        # What TCP_INFO counts.
+        self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
+        self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
+        self.delivered = self.dsack_dups = self.rcv_ooopack = 0
 
     @property
     def data_end(self) -> Seq:

@@ -6,8 +6,8 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, output, recovery, timers, timewait
-from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
+from tcplab.tcp import delack, fastopen, machine, output, recovery, timers, timewait, tlp
+from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
 RTO_REF = "RFC 6298 5.4-5.6"
@@ -175,4 +175,4 @@ def _delack(tcb: Tcb) -> None:
         output.send_ack(tcb, why, delack.REF)
 
 
-_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive}
+_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, TLP: tlp.fire}

@@ -7,7 +7,6 @@ import errno
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
-from tcplab.tcp.negotiate import ADVMSS
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
 _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
@@ -23,8 +22,9 @@ def connect(
     """
     host = conn.host
     negotiate.buffers(conn, rcvbuf, sndbuf)
-    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, ADVMSS)
+    conn.advmss = negotiate.advertised(conn.laddr, conn.raddr, conn.user_mss)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -35,7 +35,7 @@ def connect(
         host.counters["TcpExtTWRecycled"] += 1
     conn.ident = conn.iss & 0xFFFF
     conn.snd_una = conn.iss
-    conn.snd_nxt = conn.snd_base = seq.add(conn.iss, 1)
+    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(conn.iss, 1)
     host.flows[conn.key] = conn
     machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
     if data is None and conn.attempt is not None and conn.attempt.room:
@@ -64,12 +64,17 @@ def _call(conn: Tcb, data: bytes) -> int:
         conn.sndq += data
         conn.snd_nxt = conn.data_end
         conn.rtx.append(SentSeg(conn.snd_base, conn.snd_nxt, host.now))
+        conn.rtx[-1].push = True
     output.send_syn(conn, why, ref, with_ts_recent=conn.ts_recent != 0, cookie=option, data=data)
     timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
     return len(data)
 
 
-def send(tcb: Tcb, data: bytes) -> int:
+# Flags of send() and recv(), with Linux's values; others mean nothing here.
+MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_EOR, MSG_MORE = 0x1, 0x2, 0x20, 0x80, 0x8000
+
+
+def send(tcb: Tcb, data: bytes, flags: int = 0) -> int:
     """SEND (3.10.2): how many octets were taken. EAGAIN: the buffer is full; EPIPE: this direction is closed."""
     _raise_pending(tcb)
     if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is None):
@@ -83,19 +88,42 @@ def send(tcb: Tcb, data: bytes) -> int:
         raise BrokenPipeError(errno.EPIPE, "this direction is closed")
     if not data:
         return 0
-    room = tcb.sndbuf - len(tcb.sndq)
+    if flags & MSG_OOB:
+        raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
+    room = _room(tcb)
     if room <= 0:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
-    tcb.sndq += data[:room] if room < len(data) else data
-    output.push(tcb, "data from send()")
-    return min(room, len(data))
+    taken = min(room, len(data))
+    tcb.sndq += data[:taken] if taken < len(data) else data
+    more = bool(flags & MSG_MORE) and taken == len(data)
+    if not more:
+        tcb.marked_seq = tcb.data_end
+    if flags & MSG_EOR and taken == len(data):
+        tcb.eor.append((tcb.data_end, not more))
+    output.push(tcb, "data from send()", more)
+    return taken
 
 
-def receive(tcb: Tcb, most: int) -> bytes:
-    """RECEIVE (3.10.3): up to `most` octets; b"" at the end. EAGAIN: nothing yet; ENOTCONN, or the pending error."""
+def _room(tcb: Tcb) -> int:
+    """How many octets send() may take: what the buffer holds, or TCP_NOTSENT_LOWAT in whole segments."""
+    room = tcb.sndbuf - len(tcb.sndq)
+    if not tcb.notsent_lowat:
+        return room
+    left = tcb.notsent_lowat - seq.diff(tcb.data_end, tcb.snd_nxt)
+    return min(room, -(-left // tcb.mss) * tcb.mss)
+
+
+def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
+    """RECEIVE (3.10.3): up to `most` octets; b"" at the end. EAGAIN: nothing yet; ENOTCONN, or the pending error.
+
+    MSG_PEEK leaves them in the buffer; of what MSG_TRUNC throws away come as many zeros.
+    """
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
-        del tcb.rcvq[:most]
+        if not flags & MSG_PEEK:
+            del tcb.rcvq[:most]
+        if flags & MSG_TRUNC:
+            data = bytes(len(data))
         why = delack.after_read(tcb, len(data)) if not tcb.over else ""
         if why:
             output.send_ack(tcb, why, delack.REF)
@@ -129,13 +157,22 @@ def close_writing(tcb: Tcb) -> None:
         output.push(tcb, "the rest of the data")
 
 
-def close(tcb: Tcb, linger: tuple[int, int]) -> None:
-    """close(2): the socket goes, the connection ends in its own time. Linux tcp_close, socket(7) SO_LINGER."""
+def closing(tcb: Tcb) -> bool:
+    """Our FIN is not acknowledged yet (sk_stream_closing)."""
+    return tcb.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+
+
+def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
+    """close(2): the socket goes, the connection ends in its own time. Linux tcp_close, socket(7) SO_LINGER.
+
+    True: SO_LINGER wants to wait first, while `closing`; then comes `orphan`.
+    """
     counters = tcb.host.counters
-    tcb.dead = True
+    wait = linger[0] and linger[1]
+    tcb.dead = not wait
     if tcb.over:
-        return
-    if tcb.state is State.SYN_SENT:
+        pass
+    elif tcb.state is State.SYN_SENT:
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
         counters["TcpExtTCPAbortOnClose"] += 1
@@ -145,11 +182,20 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> None:
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
         close_writing(tcb)
-        if tcb.state is State.FIN_WAIT_2:
-            if tcb.linger2 < 0:
-                output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
-            timewait.orphan_fin_wait_2(tcb)
+        if wait and closing(tcb):
+            return True
+    orphan(tcb)
+    return False
+
+
+def orphan(tcb: Tcb) -> None:
+    """The application is gone (sock_orphan)."""
+    tcb.dead = True
     tcb.owner = None
+    if tcb.state is State.FIN_WAIT_2:
+        if tcb.linger2 < 0:
+            output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
+        timewait.orphan_fin_wait_2(tcb)
 
 
 def abort(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:

@@ -14,9 +14,16 @@ def space_of(buffer: int) -> int:
     return buffer >> 1
 
 
-def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0) -> int:
+def full_space(tcb: Tcb) -> int:
+    """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP."""
+    space = space_of(tcb.rcvbuf)
+    return min(space, tcb.window_clamp) if tcb.window_clamp else space
+
+
+def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     """The shift that lets 16 bits express the greatest buffer we may ever have (tcp_select_initial_window)."""
     space = space_of(rcvbuf_locked) if rcvbuf_locked else sysctl.tcp_rmem[2]
+    space = min(space, clamp) if clamp else space
     shift = 0
     while space > MAX_UNSCALED and shift < 14:
         space >>= 1
@@ -24,10 +31,10 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0) -> int:
     return shift
 
 
-def initial(rcvbuf: int, mss: int) -> int:
+def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
     """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
-    space = min(space_of(rcvbuf), MAX_UNSCALED)
-    return max(space // mss * mss, min(space, mss))
+    space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
+    return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
 
 
 def held(tcb: Tcb) -> int:
@@ -47,7 +54,7 @@ def offered(tcb: Tcb) -> int:
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
-    full = space_of(tcb.rcvbuf)
+    full = full_space(tcb)
     mss = min(tcb.rcv_mss, full)
     free = free_space(tcb)
     if free < full >> 1 and (free < full >> 4 or free < mss):

@@ -12,6 +12,9 @@ import pytest
 
 from tcplab.api.counters import COUNTERS
 from tcplab.api.states import TRANSITIONS, State
+from tcplab.host.options import OPTIONS, Option
+from tcplab.lab.language import help_text
+from tcplab.tcp.sysctl import KNOBS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tcplab"
@@ -90,6 +93,14 @@ def test_public_definitions_say_what_they_do() -> None:
     said = {node.name for _, node in found if ast.get_docstring(node)}
     silent = [f"{path.relative_to(ROOT)}:{node.lineno} {node.name}" for path, node in found if node.name not in said]
     assert silent == []
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda option: option.name)
+def test_every_socket_option_is_explained(option: Option) -> None:
+    shown = help_text(option.name)
+    assert shown.startswith(f"{option.name}  {option.text}\n")
+    assert all((option.text, option.unit, option.source))
+    assert not option.knob or option.knob in KNOBS
 
 
 def test_every_counter_is_documented_and_counted() -> None:

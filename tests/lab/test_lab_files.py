@@ -23,6 +23,8 @@ EXAMPLES = {
     "close": "a close c1",
     "abort": "a abort c1",
     "setsockopt": "a setsockopt c1 SO_LINGER 1 0",
+    "getsockopt": "b getsockopt 80 SO_RCVBUF",
+    "tcp_info": "a tcp_info c1",
     "sysctl": "a sysctl net.ipv4.tcp_syn_retries=3",
     "serve": "b serve http 8080",
     "drop": "drop b>a flags=AS nth=1",
@@ -96,7 +98,7 @@ def test_help_lists_everything() -> None:
     text = help_text()
     assert all(form.pattern in text for form in FORMS)
     assert help_text("drop").startswith("drop DIR")
-    assert "no command, sysctl or counter" in help_text("frobnicate")
+    assert "no command, sysctl, socket option or counter" in help_text("frobnicate")
 
 
 def test_help_explains_sysctls_and_counters() -> None:

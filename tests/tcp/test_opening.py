@@ -333,7 +333,7 @@ def test_cookie_keeps_options_with_timestamps_and_loses_them_without() -> None:
         assert pair.listener().syn_len == 0
         assert (synack.sack_ok, synack.wscale is not None, synack.ts is not None) == (kept, kept, kept)
         reply = opt.nop() * 2 + opt.timestamps(78, synack.ts[0]) if synack.ts is not None else b""
-        pair.inject("b", wire_tcp.build(X, B, 5000, 80, 1001, synack.seq + 1, ACK, 500, reply), X)
+        pair.inject("b", wire_tcp.build(X, B, 5000, 80, 1001, synack.seq + 1, ACK, 5000, reply), X)
         conn = pair.conn("b")
         assert conn.state == "ESTABLISHED"
         assert conn.options == ("ts sack wscale:7,10" if kept else "")
