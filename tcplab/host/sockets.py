@@ -178,9 +178,9 @@ class Socket:
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
-        if self.conn is None:
+        if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data, flags)
+        return user.send(self._connected(), data, flags)
 
     def recv(self, most: int, flags: int = 0) -> bytes:
         """recv(2): up to `most` octets, b"" at the end of the stream. Flags: MSG_PEEK, MSG_TRUNC."""

@@ -66,11 +66,13 @@ class Stage:
     def _name(self, host: str, name: str, conn: str) -> None:
         """From now on `name` is that connection, on both hosts."""
         local, _, peer = conn.partition(">")
-        other = f"{peer}>{local}"
-        self.names[name] = {host: conn, _OTHER[host]: other}
+        self.names[name] = {host: conn}
         now = self.world.loop.now
         self.world.emit(Named(now, host, name, conn))
-        self.world.emit(Named(now, _OTHER[host], name, other))
+        if local.partition(":")[0] != peer.partition(":")[0]:  # a connection to the host itself has no other host
+            other = f"{peer}>{local}"
+            self.names[name][_OTHER[host]] = other
+            self.world.emit(Named(now, _OTHER[host], name, other))
 
     # --- sockets ---
 
@@ -104,8 +106,6 @@ class Stage:
         """HOST connect"""
         host, name = command["host"], self._new_name(command)
         target, port = command["target"]
-        if target == host:
-            raise LabError(command.where, f"{host} connects to the other host: {_OTHER[host]}:{port}")
         source = command.get("from")
         setup: tuple[tuple[object, ...], ...] = (
             (("setsockopt", "SO_REUSEADDR", 1), ("bind", 0, source)) if source else ()
@@ -247,7 +247,7 @@ class Stage:
         if name is not None:
             if name not in self.names:
                 raise LabError(command.where, f"no connection {name!r} yet: a rule for it comes after its connect")
-            here, _, there = self.names[name]["a"].partition(">")
+            here, _, there = next(iter(self.names[name].values())).partition(">")
             flow = (*_endpoint(here), *_endpoint(there))
         return Match(
             command["dir"], command.get("flags"), command.get("data", False), command.get("nth"),

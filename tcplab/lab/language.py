@@ -88,8 +88,8 @@ FORMS: Final = (
     Form("solution", "show how the exercise is done", live=True),
     Form("restart", "begin again: new hosts, the same seed", live=True),
     Form("load LAB", "open another lab", live=True),
-    Form("ss HOST", "the host's sockets, as ss -tan prints them", live=True),
-    Form("nstat HOST", "the host's counters that are not 0", live=True),
+    Form("ss HOST", "the host's sockets, as ss -tnaoi prints them", live=True),
+    Form("nstat HOST [all]", "the host's counters that are not 0, or all, as nstat -as prints them", live=True),
     Form("help [WORD]", "all of this, or one command, sysctl, socket option or counter", live=True),
     Form("quit", "end the lab", live=True),
 )

@@ -71,16 +71,16 @@ class Tcb:
         "advmss", "armed", "ato", "backoff", "bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent",
         "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited", "data_segs_in",
         "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks", "eor", "error",
-        "expires", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key",
-        "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out",
-        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "notsent_lowat", "ooo",
-        "ooo_newest", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered",
-        "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
-        "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "retrans_out", "retrans_stamp",
-        "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
-        "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1",
-        "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "expires", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host", "ident", "irs", "iss",
+        "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq",
+        "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay",
+        "notsent_lowat", "ooo", "ooo_newest", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",
+        "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "retrans_out",
+        "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx",
+        "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una",
+        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries",
+        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -137,6 +137,8 @@ class Tcb:
         self.ooo_newest: Seq = 0
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
+        self.fin_read = False
+        """The application read up to the end."""
         self.shut_rd = False
 
         # What the two sides agreed on.
