@@ -16,6 +16,7 @@ from tcplab.lab.language import Command
 from tcplab.link import inject
 from tcplab.link.match import Match
 from tcplab.link.stages import Delay, Drop, Duplicate
+from tcplab.tcp import user
 from tcplab.units import SEC
 from tcplab.wire import ipv4
 
@@ -120,12 +121,14 @@ class Stage:
 
     def send(self, command: Command) -> str:
         """HOST send"""
-        self._start(command, apps.send_all(self._fd(command), command["data"]))
+        flags = user.MSG_MORE * command["more"] | user.MSG_EOR * command["eor"]
+        self._start(command, apps.send_all(self._fd(command), command["data"], flags))
         return f"{command['name']}: sends {len(command['data'])} octets"
 
     def recv(self, command: Command) -> str:
         """HOST recv"""
-        self._start(command, apps.recv_some(self._fd(command), command["count"]))
+        flags = user.MSG_PEEK * command["peek"]
+        self._start(command, apps.recv_some(self._fd(command), command["count"], flags))
         return f"{command['name']}: receives up to {command['count']} octets"
 
     def shutdown(self, command: Command) -> str:
