@@ -199,9 +199,9 @@ class Socket:
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
-        if self.conn is None:
+        if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data, flags)
+        return user.send(self._connected(), data, flags)
 
     def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
         """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.

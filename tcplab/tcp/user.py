@@ -118,10 +118,13 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
 
     MSG_PEEK leaves them in the buffer; of what MSG_TRUNC throws away come as many zeros.
     """
+    if flags & MSG_OOB:
+        raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
         why = delack.after_read(tcb, len(data)) if not tcb.over else ""
@@ -129,6 +132,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
             output.send_ack(tcb, why, delack.REF)
         return data
     if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
+        tcb.fin_read = tcb.fin_rcvd
         return b""
     _raise_pending(tcb)
     if tcb.shut_rd:
