@@ -150,7 +150,7 @@ class Socket:
         conn.pingpong = int(self.options.get("TCP_QUICKACK") == 0 or self.options.get("TCP_DEFER_ACCEPT", 0) > 0)
         self.connecting = True
         if data is not None or self.fastopen.connect:
-            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie)
+            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie, conn.user_mss)
         rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
         return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data)
 
@@ -336,6 +336,8 @@ class Socket:
         error, conn.error = conn.error, 0
         if error:
             conn.done = True
+        else:
+            error, conn.soft_error = conn.soft_error, 0
         return error
 
 
