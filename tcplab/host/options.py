@@ -113,6 +113,7 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
     get = sock.options.get
     listener.rcvbuf, listener.sndbuf = get("SO_RCVBUF", 0), get("SO_SNDBUF", 0)
     listener.defer_accept = get("TCP_DEFER_ACCEPT", 0)
+    listener.syn_retries = get("TCP_SYNCNT", 0)
     listener.fastopen = sock.fastopen
     listener.user_mss, listener.window_clamp = get("TCP_MAXSEG", 0), get("TCP_WINDOW_CLAMP", 0)
 
@@ -324,7 +325,8 @@ OPTIONS: Final[dict[str, Option]] = {
             "TCP_KEEPCNT", "probes", "unanswered probes before ETIMEDOUT", low=1, high=127, knob="tcp_keepalive_probes"
         ),
         Option(
-            "TCP_SYNCNT", "SYNs", "repeats of a SYN before connect() gives up", low=1, high=127, knob="tcp_syn_retries"
+            "TCP_SYNCNT", "SYNs", "repeats of a SYN, or of a listener's SYN,ACK", low=1, high=127,
+            knob="tcp_syn_retries",
         ),
         Option(
             "TCP_LINGER2", "s", "how long an orphan waits in FIN_WAIT_2, at most 120; below 0: RST at once",

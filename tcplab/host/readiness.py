@@ -28,7 +28,8 @@ def mask(sock: Socket) -> int:
     found = HUP if conn.state is State.CLOSED or (shut_rd and shut_wr) else 0
     if shut_rd:
         found |= IN | RDNORM | RDHUP
-    if conn.state is not State.SYN_SENT:
+    opening = conn.state is State.SYN_SENT or (conn.state is State.SYN_RECV and conn.request is None)
+    if not opening:  # a connection that Fast Open made early can be used before the third step
         if conn.rcvq:
             found |= IN | RDNORM
         if shut_wr or writable(conn):

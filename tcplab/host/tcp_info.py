@@ -67,17 +67,16 @@ def of_unconnected() -> dict[str, int]:
 def of(tcb: Tcb) -> dict[str, int]:
     """A connection, in any state."""
     now, ts_space = tcb.host.now, TS_SPACE if tcb.ts_ok else 0
-    wscale_ok = bool(tcb.snd_wscale or tcb.rcv_wscale)
     return _complete({
         "state": STATES[tcb.state],
         "ca_state": CA_STATES[tcb.ca_state],
         "retransmits": tcb.retransmits,
         "probes": tcb.probes_out,
         "backoff": tcb.backoff,
-        "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * wscale_ok
+        "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * tcb.wscale_ok
         | OPT_SYN_DATA * tcb.syn_data_acked,
         "snd_wscale": tcb.snd_wscale,
-        "rcv_wscale": tcb.rcv_wscale if wscale_ok else 0,
+        "rcv_wscale": tcb.rcv_wscale if tcb.wscale_ok else 0,
         "delivery_rate_app_limited": 1,
         "rto": tcb.rto // US,
         "ato": min(tcb.ato, _DELACK_MAX) // US,

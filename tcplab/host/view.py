@@ -44,7 +44,7 @@ def _options(tcb: Tcb) -> str:
     words = ["ts"] if tcb.ts_ok else []
     if tcb.sack_ok:
         words.append("sack")
-    if tcb.snd_wscale or tcb.rcv_wscale:
+    if tcb.wscale_ok:
         words.append(f"wscale:{tcb.snd_wscale},{tcb.rcv_wscale}")
     return " ".join(words)
 

@@ -96,13 +96,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
     tcb.retransmits = 0
     tcb.retrans_stamp = -1
-    if not syn.ever:
-        rtt.sample(tcb, (tcb.host.now - syn.sent) // 1000)
-    elif seg.ts is not None and seg.ts[1]:
-        rtt.sample(tcb, max(rtt.from_timestamp(tcb, seg.ts[1]), 1))
-    else:
-        tcb.rto = 3 * SEC  # RFC 6298 5.7: the SYN had to be repeated and there is no sample
-        tcb.backoff = 0
+    _first_sample(tcb, syn, seg)
     timers.stop(tcb, RTO)
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.SYN_ACK, "SYN,ACK received: it acknowledges our SYN", SYN_SENT_REF)
@@ -116,6 +110,17 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
         delack.third_step_waits(tcb)
     else:
         output.send_ack(tcb, "the third step: acknowledge the peer's SYN", "RFC 9293 3.5")
+
+
+def _first_sample(tcb: Tcb, syn: SentSeg, seg: Segment) -> None:
+    """What the handshake tells of the round trip: of a SYN that was repeated only a timestamp can tell."""
+    if not syn.ever:
+        rtt.sample(tcb, (tcb.host.now - syn.sent) // 1000)
+    elif tcb.ts_ok and seg.ts is not None and seg.ts[1]:
+        rtt.sample(tcb, max(rtt.from_timestamp(tcb, seg.ts[1]), 1))
+    else:
+        tcb.rto = 3 * SEC  # RFC 6298 5.7
+        tcb.backoff = 0
 
 
 def _established(tcb: Tcb) -> None:
@@ -137,7 +142,9 @@ def _opened(tcb: Tcb) -> None:
 
 def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
     """Both sides called first: SYN,ACK with the same ISN (RFC 9293 3.5 Figure 7)."""
+    shift = tcb.rcv_wscale
     _take_syn(tcb, seg)
+    tcb.rcv_wscale = shift  # Linux goes on scaling, also for a peer whose SYN did not ask for it
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", SYN_SENT_REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)
 
@@ -279,8 +286,6 @@ def _rst(tcb: Tcb, seg: Segment) -> None:
     error = errno.ECONNRESET
     if tcb.state is State.CLOSE_WAIT:
         error = errno.EPIPE  # the peer had closed already (tcp_reset)
-    elif tcb.state is State.SYN_RECV:
-        error = errno.ECONNREFUSED
     machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: RST with the exact number", REF, error)
 
 
@@ -291,8 +296,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         return False
     syn = tcb.rtx[0] if tcb.rtx and tcb.rtx[0].syn else None
     if syn is not None:
-        if not syn.ever:
-            rtt.sample(tcb, (tcb.host.now - syn.sent) // 1000)
+        _first_sample(tcb, syn, seg)
         tcb.rtx.pop(0)
         tcb.retrans_out = 0
         tcb.retransmits = 0

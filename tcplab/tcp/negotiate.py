@@ -64,6 +64,7 @@ def apply(tcb: Tcb, offer: Offer) -> None:
         tcb.ts_recent = offer.ts_val
         tcb.ts_recent_at = tcb.host.now
     tcb.sack_ok = offer.sack_ok
+    tcb.wscale_ok = offer.wscale is not None
     if offer.wscale is None:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     else:

@@ -33,7 +33,7 @@ class Request:
     __slots__ = (
         "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
         "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
-        "rport", "sent", "since", "ts_off", "ts_recent",
+        "repeats", "rport", "sent", "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
@@ -57,6 +57,7 @@ class Request:
         self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
+        self.repeats = 0
         self.acked = False
         """The third ACK came and was ignored, because TCP_DEFER_ACCEPT waits for data."""
         self.oow_at: Nanos = -SEC
@@ -80,6 +81,7 @@ class Request:
             host.counters["TcpRetransSegs"] += 1
             host.counters["TcpExtTCPSynRetrans"] += 1
             self.repeated = True
+            self.repeats += 1
         host.send_tcp(self.raddr, segment, 0, why, ref, rtx)
 
     def wait(self) -> None:
@@ -94,9 +96,9 @@ class Request:
             host.emit(Timer(host.now, host.name, self.label, "synack", "armed", self.deadline, self.num_timeout, why))
 
     def retries(self) -> int:
-        """tcp_synack_retries; fewer while the queue is more than half full (Linux reqsk_timer_handler)."""
+        """TCP_SYNCNT or tcp_synack_retries; fewer while the queue is more than half full (reqsk_timer_handler)."""
         listener = self.listener
-        most = self.host.sysctl.tcp_synack_retries
+        most = listener.syn_retries or self.host.sysctl.tcp_synack_retries
         length = len(listener.syn_queue)
         if length << 1 > max(8, listener.max_ack_backlog):
             young = listener.young << 1
@@ -304,6 +306,7 @@ def make_connection(request: Request) -> Connection:
     conn.rcv_wscale = request.rcv_wscale
     conn.advmss = request.advmss
     conn.segs_in = 1  # the SYN; the SYN,ACK was the request's, and nobody counts it (tcp_create_openreq_child)
+    conn.total_retrans = request.repeats
     negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
     listener.on_child(conn)
     negotiate.apply(conn, request.offer)

@@ -105,6 +105,7 @@ class Tcb:
         "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt",
         "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans",
         "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp", "write_pending",
+        "wscale_ok",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -186,6 +187,7 @@ class Tcb:
         self.advmss = 1460
         self.rcv_mss = 536
         self.sack_ok = False
+        self.wscale_ok = False
         self.ts_ok = False
         self.ts_off = 0
         self.ts_recent = 0

@@ -7,6 +7,7 @@ from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
 MAX_UNSCALED = 65535
+RMEM_MAX = 4 << 20  # net.core.rmem_max, which a namespace cannot change
 
 
 def space_of(buffer: int) -> int:
@@ -22,7 +23,7 @@ def full_space(tcb: Tcb) -> int:
 
 def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     """The shift that lets 16 bits express the greatest buffer we may ever have (tcp_select_initial_window)."""
-    space = space_of(rcvbuf_locked) if rcvbuf_locked else sysctl.tcp_rmem[2]
+    space = space_of(rcvbuf_locked) if rcvbuf_locked else max(sysctl.tcp_rmem[2], RMEM_MAX)
     space = min(space, clamp) if clamp else space
     shift = 0
     while space > MAX_UNSCALED and shift < 14:

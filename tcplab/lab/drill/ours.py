@@ -129,6 +129,7 @@ class Ours:
         waiting = Waiting(function(self, args))
         self.waiting.append(waiting)
         self._happened()
+        self._happened()  # what the host sent to itself has arrived by now
         return waiting
 
     def finish(self, pending: Any, until: int) -> None:

@@ -46,6 +46,7 @@ class Waiting:
     event: Event
     args: dict[str, Any]
     pending: Pending
+    began: int
     until: int
 
 
@@ -279,7 +280,7 @@ class Runner:
                 raise Mismatch(event.line, "time", _seconds(began), _seconds(pending.at), "the call blocked")
         else:
             base = 0 if event.when.kind == ABSOLUTE else due - event.when.start
-            self.waiting = Waiting(event, args, pending, base + call.until)
+            self.waiting = Waiting(event, args, pending, began, base + call.until)
 
     def _finish_call(self) -> None:
         """packetdrill has one thread for calls: the next one waits for the one that blocks."""
@@ -287,11 +288,11 @@ class Runner:
         if waiting is None:
             return
         event, pending = waiting.event, waiting.pending
-        tolerated = self._tolerated(waiting.until)
+        exact = self.exact and self.stack.exact
+        tolerated = 0 if exact else max(self.tolerance, int(self.percent * (waiting.until - waiting.began) / 100))
         self.stack.finish(pending, waiting.until + max(tolerated, _PATIENCE))
         if pending.outcome is None:
             raise Mismatch(event.line, "time", _seconds(waiting.until), "the call still blocks", self._state())
-        tolerated = max(tolerated, 0 if self.exact and self.stack.exact else self.tolerance)
         if abs(pending.at - waiting.until) > tolerated:
             raise Mismatch(event.line, "time", _seconds(waiting.until), _seconds(pending.at), "when the call ended")
         self._judge(event, waiting.args, pending)
