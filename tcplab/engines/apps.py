@@ -14,12 +14,13 @@ from typing import Any, Final, TypeAlias
 
 from tcplab.api.events import Called
 from tcplab.api.stack import Emit, Host
+from tcplab.tcp.fastopen import MSG_FASTOPEN
 from tcplab.units import Nanos
 from tcplab.wire import ipv4
 
 Program: TypeAlias = Generator[tuple[Any, ...], Any, Any]
 
-_WRITERS: Final = ("send", "connect", "close")
+_WRITERS: Final = ("send", "sendto", "connect", "close")
 _CHUNK: Final = 1 << 16  # octets per send or recv of the programs below
 _SHOWN: Final = 24  # octets of data that a Called event quotes
 
@@ -149,7 +150,7 @@ class Apps:
         assert self._emit is not None
         octets = 0
         if error is None:
-            octets = result if op == "send" else len(result) if op == "recv" else 0
+            octets = result if op in ("send", "sendto") else len(result) if op == "recv" else 0
         symbol = errno.errorcode.get(error.errno or 0, str(error.errno)) if error else ""
         shown = "" if error else _result_text(op, result)
         self._emit(Called(self._now(), task.host, task.app, op, _args_text(op, args), shown, symbol, conn, octets))
@@ -176,6 +177,8 @@ def _args_text(op: str, args: list[Any]) -> str:
             return " ".join([_quote(bytes(data)), *(f"flags {flag:#x}" for flag in flags)])
         case "recv", [_, most, flag]:
             return f"{most} flags {flag:#x}"
+        case "sendto", [_, data, _, addr, port]:
+            return f"{_quote(bytes(data))} MSG_FASTOPEN {ipv4.text(addr)}:{port}"
         case "socket", _:
             return ""
         case _:
@@ -217,8 +220,8 @@ def listen(port: int, backlog: int, setup: tuple[tuple[Any, ...], ...] = ()) -> 
     return fd
 
 
-def connect(addr: int, port: int, setup: tuple[tuple[Any, ...], ...] = ()) -> Program:
-    """Connect to `addr`:`port`; returns the descriptor.
+def connect(addr: int, port: int, setup: tuple[tuple[Any, ...], ...] = (), early: bytes = b"") -> Program:
+    """Connect to `addr`:`port`; returns the descriptor. `early`: data to send at once, by Fast Open if it can be.
 
     `setup`: calls on the new socket before that, without the descriptor: `(("bind", 0, 4000), ("setsockopt",
     "TCP_NODELAY", 1))`. If the connection fails the socket stays open, as in any program that does not close it.
@@ -226,7 +229,11 @@ def connect(addr: int, port: int, setup: tuple[tuple[Any, ...], ...] = ()) -> Pr
     fd = yield ("socket",)
     for op, *args in setup:
         yield op, fd, *args
-    yield "connect", fd, addr, port
+    if early:
+        taken = yield "sendto", fd, early, MSG_FASTOPEN, addr, port
+        yield from send_all(fd, early[taken:])
+    else:
+        yield "connect", fd, addr, port
     return fd
 
 

@@ -55,14 +55,14 @@ class Namespaces:
             try:
                 self.net["a"] = self._new_net()
             except PermissionError:
-                _new_user()
+                new_user_namespace()
                 self.net["a"] = self._new_net()
             if _in_own_user_namespace:
                 self.user = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             for name in NAMES[1:]:
                 self.net[name] = self._new_net()
         except OSError as error:
-            raise EngineError(f"no network namespaces: {_why_refused(error)}", _code(error)) from error
+            raise EngineError(f"no network namespaces: {why_refused(error)}", exit_code(error)) from error
         finally:
             self._go_home()
 
@@ -101,7 +101,7 @@ class Namespaces:
         except OSError as error:
             for end in sockets.values():
                 end.close()
-            raise EngineError(f"no packet sockets: {error.strerror}", _code(error)) from error
+            raise EngineError(f"no packet sockets: {error.strerror}", exit_code(error)) from error
         return sockets
 
     @contextmanager
@@ -125,12 +125,7 @@ class Namespaces:
         check(libc.unshare(CLONE_NEWNET))
         fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         assert not os.path.samestat(os.fstat(fd), os.fstat(self._home)), "still in the host's own namespace"
-        for scope in ("all", "default"):
-            switch = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
-            try:
-                switch.write_text("1")
-            except OSError:  # no IPv6 at all, or /proc/sys read-only in a container: what it says is then foreign
-                pass
+        ipv6_off()
         return fd
 
     def _go_home(self) -> None:
@@ -142,6 +137,16 @@ class Namespaces:
         """
         if self.net and self.user is None:
             _setns(self._home, CLONE_NEWNET)
+
+
+def ipv6_off() -> None:
+    """No IPv6 on any device of the network namespace that this thread is in."""
+    for scope in ("all", "default"):
+        switch = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        try:
+            switch.write_text("1")
+        except OSError:  # no IPv6 at all, or /proc/sys read-only in a container: what it says is then foreign
+            pass
 
 
 def _await_up(route: Any, device: str) -> None:
@@ -162,7 +167,7 @@ def _host_end(host: str, fd: int) -> dict[str, object]:
     return {"ifname": "eth0", "net_ns_fd": fd, "address": KERNEL_MAC[host].hex(":")}
 
 
-def _new_user() -> None:
+def new_user_namespace() -> None:
     """A user namespace in which we have all capabilities and keep our name; nobody else is mapped (user_namespaces(7)).
 
     We are not called root in it: programs that find themselves root give it up in ways that fail here (tcpdump wants
@@ -196,11 +201,12 @@ def _setns(fd: int, kind: int) -> None:
     check(libc.setns(fd, kind))
 
 
-def _code(error: OSError) -> int:
+def exit_code(error: OSError) -> int:
+    """PERMISSION or CANNOT."""
     return PERMISSION if error.errno in (errno.EPERM, errno.EACCES) else CANNOT
 
 
-def _why_refused(error: OSError) -> str:
+def why_refused(error: OSError) -> str:
     """The cause in the words of the setting that does it."""
     if _sysctl("user/max_user_namespaces") == "0":
         return "user namespaces are switched off (sysctl user.max_user_namespaces = 0); root can make the lab"

@@ -20,6 +20,7 @@ from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, seq, user
 from tcplab.tcp.env import Endpoint, FlowKey, Timed
+from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.sysctl import Sysctl
@@ -57,6 +58,7 @@ class Machine:
         self.out: list[Outgoing] = []
         self.sysctl: Sysctl = Sysctl()
         self.isn = IsnSource(rng.stream(f"host-{name}/isn"))
+        self.fastopen = Memory()
         self.port_stream = rng.stream(f"host-{name}/ports")
         self.counters: dict[str, int] = defaultdict(int)
         self.flows: dict[FlowKey, Endpoint] = {}

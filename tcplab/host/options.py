@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
-from tcplab.host import tcp_info
+from tcplab.host import early_options, tcp_info
 from tcplab.tcp import cc, delack, output, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
@@ -21,13 +21,15 @@ from tcplab.units import MS
 if TYPE_CHECKING:
     from tcplab.host.sockets import Socket
 
-Value: TypeAlias = int | tuple[int, ...] | str
-"""What setsockopt() takes: a number, for SO_LINGER two, for TCP_CONGESTION a name."""
+Value: TypeAlias = int | tuple[int, ...] | str | bytes
+"""What setsockopt() takes: a number, for SO_LINGER two, for TCP_CONGESTION a name, for TCP_FASTOPEN_KEY octets."""
 
 _INT: Final = 2**31 - 1
 _BUFFER_MAX: Final = 4 << 20  # net.core.rmem_max and wmem_max
 _MIN_RCVBUF, _MIN_SNDBUF = 2304, 4608
 _MIN_CLAMP: Final = _MIN_RCVBUF // 2
+NOT_INHERITED: Final = ("TCP_DEFER_ACCEPT", "TCP_QUICKACK")
+"""What an accepted socket does not have of its listener."""
 _MAX_DEFER: Final = 255  # SYN,ACK timeouts
 
 
@@ -113,6 +115,7 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
     get = sock.options.get
     listener.rcvbuf, listener.sndbuf = get("SO_RCVBUF", 0), get("SO_SNDBUF", 0)
     listener.defer_accept = get("TCP_DEFER_ACCEPT", 0)
+    listener.fastopen = sock.fastopen
     listener.user_mss, listener.window_clamp = get("TCP_MAXSEG", 0), get("TCP_WINDOW_CLAMP", 0)
 
 
@@ -217,7 +220,7 @@ def _set_congestion(sock: Socket, value: Value) -> None:
 
 def _set_maxseg(sock: Socket, value: Value) -> None:
     if not isinstance(value, int) or (value and not 88 <= value <= 32767):
-        raise OSError(errno.EINVAL, f"TCP_MAXSEG takes 88 .. 32767, or 0 for what the path allows, not {value}")
+        raise OSError(errno.EINVAL, f"TCP_MAXSEG takes 88 .. 32767, or 0 for what the path allows, not {value!r}")
     sock.options["TCP_MAXSEG"] = value
     _carry(sock)
 
@@ -346,6 +349,22 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             "TCP_NOTSENT_LOWAT", "octets", "send() takes more only while less than this is unsent; 0: no limit",
             effect=_room,
+        ),
+        Option(
+            "TCP_FASTOPEN", "connections", "how many may be open before the third step; 0: no Fast Open",
+            read=lambda sock: sock.fastopen.max_qlen, write=early_options.queue_length,
+        ),
+        Option(
+            "TCP_FASTOPEN_CONNECT", "bool", "connect() waits for the first data, which goes with the SYN",
+            read=lambda sock: int(sock.fastopen.connect), write=early_options.connect,
+        ),
+        Option(
+            "TCP_FASTOPEN_NO_COOKIE", "bool", "data in the SYN without a cookie",
+            read=lambda sock: int(sock.fastopen.no_cookie), write=early_options.no_cookie,
+        ),
+        Option(
+            "TCP_FASTOPEN_KEY", "octets", "the key of the cookies, 16 octets; 32: an older one counts too",
+            read=lambda sock: b"".join(sock.fastopen.keys), write=early_options.key,
         ),
         Option("TCP_INQ", "bool", "recvmsg() tells how much is left to read", low=0, high=1),
         Option("TCP_INFO", "struct", "all that is known of it (struct tcp_info)", read_only=True, read=_info),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
 from tcplab.host import options, ports
-from tcplab.tcp import output, seq, user
+from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.timewait import TimeWait
@@ -25,8 +25,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "congestion", "conn", "connecting", "error", "fd", "linger", "lingering", "listener", "machine",
-        "options", "port", "readers", "writers",
+        "bound", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering", "listener",
+        "machine", "options", "port", "readers", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
@@ -39,9 +39,10 @@ class Socket:
         self.connecting = False
         """connect() was called and its outcome not told yet."""
         self.options: dict[str, int] = {}
-        """What setsockopt() set, as `tcplab.host.options` keeps it; the two below are not one number."""
+        """What setsockopt() set, as `tcplab.host.options` keeps it; the three below are not one number."""
         self.linger: tuple[int, int] = (0, 0)
         self.congestion: str = "reno"
+        self.fastopen: fastopen.Settings = fastopen.Settings()
         self.lingering: Linger | None = None
         """close() was called and waits."""
         self.error = 0
@@ -102,6 +103,9 @@ class Socket:
             self.port = ports.for_bind(self.machine, self)
         self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable, self._inherit)
         options.apply_listener(self, self.listener)
+        bits = fastopen.SERVER | fastopen.ALL_LISTENERS
+        if self.machine.sysctl.tcp_fastopen & bits == bits and not self.fastopen.max_qlen:
+            self.fastopen.max_qlen = self.listener.max_ack_backlog
         self.machine.listeners.setdefault(self.port, []).append(self.listener)
 
     def accept(self) -> tuple[int, tuple[int, int]]:
@@ -113,17 +117,27 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
         sock.port, sock.bound = self.port, True
-        sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
+        sock.options = {name: value for name, value in self.options.items() if name not in options.NOT_INHERITED}
+        sock.linger, sock.congestion = self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 
     def connect(self, addr: int, port: int) -> None:
-        """connect(2). The first call raises EINPROGRESS, later ones EALREADY, the outcome, then EISCONN."""
+        """connect(2). The first call raises EINPROGRESS, later ones EALREADY, the outcome, then EISCONN.
+
+        With TCP_FASTOPEN_CONNECT and a cookie it returns: the SYN leaves with the first data.
+        """
+        if self.conn is None and self.listener is None:
+            self._open(addr, port, None)
+            if self._deferred():
+                return
+            raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
         if self.listener is not None:
             raise OSError(errno.EISCONN, "the socket listens")
-        if self.conn is not None:
-            self._connect_again()
-            return
+        self._connect_again()
+
+    def _open(self, addr: int, port: int, data: bytes | None) -> int:
+        """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
         local = self.port or ports.for_connect(machine, addr, port)
@@ -136,13 +150,21 @@ class Socket:
         options.apply(self, conn)
         conn.pingpong = int(self.options.get("TCP_QUICKACK") == 0 or self.options.get("TCP_DEFER_ACCEPT", 0) > 0)
         self.connecting = True
+        if data is not None or self.fastopen.connect:
+            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie)
         rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
-        user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None)
-        raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
+        return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data)
+
+    def _deferred(self) -> bool:
+        """connect() is done, but waits for data to go with the SYN."""
+        conn = self.conn
+        return conn is not None and conn.attempt is not None and conn.attempt.deferred
 
     def _connect_again(self) -> None:
         conn = self.conn
         assert conn is not None
+        if self._deferred():
+            raise OSError(errno.EISCONN, "the SYN waits for the first data")
         if conn.state is State.SYN_SENT or (self.connecting and conn.state is State.SYN_RECV):
             raise BlockingIOError(errno.EALREADY, "the connection is still being opened")
         if not self.connecting:
@@ -181,6 +203,24 @@ class Socket:
         if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
         return user.send(self._connected(), data, flags)
+
+    def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
+        """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
+
+        EINPROGRESS: there was no cookie yet, nothing was taken. EOPNOTSUPP: the sysctl tcp_fastopen has no client bit.
+        """
+        rest = flags & ~fastopen.MSG_FASTOPEN
+        if not flags & fastopen.MSG_FASTOPEN or self._deferred():
+            return self.send(data, rest)
+        if not self.machine.sysctl.tcp_fastopen & fastopen.CLIENT:
+            raise OSError(errno.EOPNOTSUPP, "tcp_fastopen does not let clients use it")
+        if self.conn is not None or self.listener is not None:
+            self.connect(addr, port)
+            return self.send(data, rest)
+        taken = self._open(addr, port, data)
+        if not taken:
+            raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way, without data")
+        return taken
 
     def recv(self, most: int, flags: int = 0) -> bytes:
         """recv(2): up to `most` octets, b"" at the end of the stream. Flags: MSG_PEEK, MSG_TRUNC."""
@@ -357,6 +397,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "accept": Socket.accept,
     "connect": Socket.connect,
     "send": Socket.send,
+    "sendto": Socket.sendto,
     "recv": Socket.recv,
     "recvmsg": Socket.recvmsg,
     "ioctl": Socket.ioctl,

@@ -19,7 +19,7 @@ STATES: Final = {
     State.TIME_WAIT: 6, State.CLOSED: 7, State.CLOSE_WAIT: 8, State.LAST_ACK: 9, State.LISTEN: 10, State.CLOSING: 11,
 }  # fmt: skip
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
-OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE = 1, 2, 4
+OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
 NO_LIMIT: Final = 2**64 - 1
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
@@ -74,7 +74,8 @@ def of(tcb: Tcb) -> dict[str, int]:
         "retransmits": tcb.retransmits,
         "probes": tcb.probes_out,
         "backoff": tcb.backoff,
-        "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * wscale_ok,
+        "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * wscale_ok
+        | OPT_SYN_DATA * tcb.syn_data_acked,
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if wscale_ok else 0,
         "delivery_rate_app_limited": 1,

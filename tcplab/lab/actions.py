@@ -111,7 +111,9 @@ class Stage:
         setup: tuple[tuple[object, ...], ...] = (
             (("setsockopt", "SO_REUSEADDR", 1), ("bind", 0, source)) if source else ()
         )
-        task = self.world.apps.start(host, name, apps.connect(ADDRESS[target], port, setup))
+        task = self.world.apps.start(
+            host, name, apps.connect(ADDRESS[target], port, setup, command.get("fastopen", b""))
+        )
         self.tasks[host, name] = task
         conn = self.world.call(host, "conn", task.fd) if task.fd >= 0 else ""
         if conn:

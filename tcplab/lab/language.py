@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,9 +53,12 @@ _RULE: Final = "[flags=FLAGS] [data] [conn=NAME] [nth=COUNT] [p=PERCENT]"
 FORMS: Final = (
     Form("HOST listen PORT [backlog=NUMBER]", "open a listening port"),
     Form("HOST accept PORT as NAME", "take a connection from the accept queue, as soon as there is one"),
-    Form("HOST connect HOST:PORT as NAME [from=PORT]", "connect; how it went is told when it is known"),
     Form("HOST send NAME DATA [more] [eor]", 'send "text", or that many octets; more: MSG_MORE, eor: MSG_EOR'),
     Form("HOST recv NAME COUNT [peek]", "receive up to that many octets, as soon as there are some; peek: MSG_PEEK"),
+    Form(
+        "HOST connect HOST:PORT as NAME [from=PORT] [fastopen=DATA]",
+        "connect; how it went is told when it is known; fastopen: with this data in the SYN, if there is a cookie",
+    ),
     Form("HOST shutdown NAME HOW", "close one direction: rd, wr or rdwr"),
     Form("HOST close SOCKET", "close a connection, or the listener on a port"),
     Form("HOST abort NAME", "close with a RST (SO_LINGER 0)"),
@@ -143,11 +145,14 @@ def parse_script(text: str, file: str, first_line: int = 1) -> list[Command]:
 
 def _split(line: str) -> list[str]:
     """Words; a quoted text is one, and keeps its opening quote as a sign of what it is."""
-    lexer = shlex.shlex(line, posix=False, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.quotes = '"'
-    lexer.commenters = "#"
-    return list(lexer)
+    words = []
+    for word in re.findall(r'#|"$|"[^"]*$|(?:[^\s"#]|"[^"]*")+', line):
+        if word == "#":
+            break
+        if word.count('"') % 2:
+            raise ValueError("No closing quotation")
+        words.append(word)
+    return words
 
 
 _LATER: Final = ("hold", "release", "corrupt", "reorder", "x", "forget")
@@ -362,7 +367,7 @@ def _speed(word: str) -> tuple[int, int] | None:
 
 def _setting(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
-    if not equals or not re.fullmatch(r'-?\d+|"[\d\s]+"|[0-9a-fA-F-]{35}', value):
+    if not equals or not re.fullmatch(r'-?\d+|0x[0-9a-f]+|"[\d\s]+"|[0-9a-fA-F-]{35}', value):
         raise ValueError
     return _pattern(r"[a-z0-9_.]+")(name.removeprefix("net.ipv4.").removeprefix("net.core.")), _text(value)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import cc, negotiate, output, recovery, rtt, sack, seq, timers
+from tcplab.tcp import cc, negotiate, output, recovery, rtt, sack, seq, timers, tlp
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import Segment
@@ -37,8 +37,11 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     recovery.on_ack(tcb, newly_acked, newly_sacked, duplicate, advanced)
     if newly_acked and tcb.ca_state in (OPEN, DISORDER, LOSS) and limited:
         cc.CONTROLLERS[tcb.congestion].on_ack(tcb, newly_acked)
+    if tcb.tlp_high_seq:
+        tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
     if advanced:
-        timers.arm_rto(tcb)
+        if not tlp.schedule(tcb, advancing=True):
+            timers.arm_rto(tcb)
         if not tcb.rtx:
             tcb.retrans_stamp = -1
         if tcb.owner is not None:

@@ -12,6 +12,7 @@ REF = "RFC 9293 3.8.6.3"
 # What is known of the ACK that is owed, as bits of Tcb.pending (Linux ICSK_ACK_*).
 SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
 
+PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
 _MIN_SMALL = 536
 
@@ -72,7 +73,7 @@ def in_quickack(tcb: Tcb) -> bool:
 def data_sent(tcb: Tcb) -> None:
     """We sent data soon after the peer did: a dialogue, in which an ACK can ride on the answer."""
     if tcb.host.now - tcb.lrcvtime < tcb.ato:
-        tcb.pingpong = 1
+        tcb.pingpong = PINGPONG
 
 
 def acked(tcb: Tcb) -> None:

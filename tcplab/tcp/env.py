@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tcplab.api.events import AnyEvent
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.units import Nanos, Seq
 from tcplab.wire.tcp import Segment
+
+if TYPE_CHECKING:
+    from tcplab.tcp.fastopen import Memory
 
 FlowKey: TypeAlias = tuple[int, int, int]
 """(remote address, remote port, local port): a host has one address of its own."""
@@ -47,6 +50,7 @@ class Env(Protocol):
     tracing: bool
     sysctl: Sysctl
     isn: IsnSource
+    fastopen: Memory
     counters: dict[str, int]
     flows: dict[FlowKey, Endpoint]
 

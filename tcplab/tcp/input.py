@@ -10,7 +10,21 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import ack, delack, machine, negotiate, output, reassembly, rtt, sack, seq, timers, timewait, window
+from tcplab.tcp import (
+    ack,
+    delack,
+    fastopen,
+    machine,
+    negotiate,
+    output,
+    reassembly,
+    rtt,
+    sack,
+    seq,
+    timers,
+    timewait,
+    window,
+)
 from tcplab.tcp.tcb import NOMEM, RTO, Tcb
 from tcplab.units import MS, SEC, Nanos, Seq
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -76,10 +90,9 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
 
 def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
-    syn = tcb.rtx[0]
+    syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
-    tcb.rtx.clear()
     tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
     tcb.retransmits = 0
     tcb.retrans_stamp = -1
@@ -93,6 +106,8 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     timers.stop(tcb, RTO)
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.SYN_ACK, "SYN,ACK received: it acknowledges our SYN", SYN_SENT_REF)
+    if tcb.attempt is not None:
+        fastopen.answered(tcb, seg)
     _established(tcb)
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
@@ -104,12 +119,19 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
 
 
 def _established(tcb: Tcb) -> None:
-    if tcb.keepalive is not None:
-        timers.arm_keepalive(tcb)
     tcb.snd_sml = tcb.snd_una
     tcb.pushed_seq = tcb.snd_nxt
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
+    _opened(tcb)
+
+
+def _opened(tcb: Tcb) -> None:
+    if tcb.keepalive is not None:
+        timers.arm_keepalive(tcb)
+    if tcb.fin_later:
+        tcb.fin_queued = True
+        machine.enter(tcb, Cause.CLOSE, "the application closed its direction in SYN_RECV", "RFC 9293 3.10.4")
     machine.wake(tcb)
 
 
@@ -124,12 +146,17 @@ def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
 
 
 def _synchronized(tcb: Tcb, seg: Segment) -> None:
+    if tcb.request is not None and not tcb.request.passes(seg):
+        return
     if not seg.flags & (ACK | RST | SYN):
         tcb.host.dropped(tcb.label, "no ACK", "", "every segment after the SYN carries ACK", REF)
         return
     if not _acceptable(tcb, seg):
         return
-    if tcb.state is State.SYN_RECV:
+    if tcb.request is not None:
+        if not _early_handshake_done(tcb, seg):
+            return
+    elif tcb.state is State.SYN_RECV:
         if not _handshake_done(tcb, seg):
             return
     elif not ack.process(tcb, seg):
@@ -284,6 +311,22 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
+def _early_handshake_done(tcb: Tcb, seg: Segment) -> bool:
+    """Step 5 of a connection that Fast Open made early: data, and even our FIN, may be out before the third step."""
+    synchronizing = tcb.state is State.SYN_RECV
+    if synchronizing and (seq.before(seg.ack, tcb.snd_una) or seq.after(seg.ack, tcb.snd_nxt)):
+        tcb.host.reply_rst(seg, tcb.raddr, "the ACK is not of our SYN,ACK", REF)
+        return False
+    if not ack.process(tcb, seg):
+        return False
+    assert tcb.request is not None
+    tcb.request.complete(seg)
+    if synchronizing:
+        machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
+        _opened(tcb)
+    return True
+
+
 def _our_fin_acked(tcb: Tcb) -> bool:
     """Step 5, closing states. False when the connection is over."""
     if tcb.state is State.FIN_WAIT_1:
@@ -344,6 +387,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if tcb.ooo:
         before = tcb.rcv_nxt
         fin = reassembly.advance(tcb) or fin
+        reassembly.forget(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
         tcb.pending |= delack.SCHED | delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
     if fin:
@@ -356,10 +400,10 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
-    tcb.ooo_newest = seg.seq
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:
         missing = seq.diff(seg.seq, tcb.rcv_nxt)
@@ -374,6 +418,8 @@ def _fin(tcb: Tcb) -> None:
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
     tcb.ooo.clear()
+    tcb.sacks.clear()
+    tcb.dsack = None  # tcp_fin: the peer has said all, nothing is left to report
     if tcb.state is State.FIN_WAIT_2:
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
@@ -382,6 +428,7 @@ def _fin(tcb: Tcb) -> None:
         machine.enter(tcb, Cause.FIN, "FIN received while ours is on the way: simultaneous close", REF)
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
     else:
+        tcb.pingpong = delack.PINGPONG  # what is left to say is ours: the ACK may ride on it
         machine.enter(tcb, Cause.FIN, "FIN received: the peer sends no more", REF)
     if tcb.owner is not None:
         tcb.owner.readable()

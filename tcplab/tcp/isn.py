@@ -19,13 +19,15 @@ _NS_PER_TICK_SHIFT = 6  # 64 ns
 class IsnSource:
     """One host's secrets."""
 
-    __slots__ = ("_isn_key", "_ts_key", "cookie_key")
+    __slots__ = ("_isn_key", "_ts_key", "cookie_key", "fastopen_key")
 
     def __init__(self, stream: Stream) -> None:
         self._isn_key = stream.octets(16)
         self._ts_key = stream.octets(16)
         self.cookie_key = stream.octets(16)
         """For SYN cookies (`tcplab.tcp.syncookie`)."""
+        self.fastopen_key = stream.octets(16)
+        """For Fast Open cookies, while the sysctl tcp_fastopen_key is all zeros."""
 
     def isn(self, now: Nanos, laddr: int, lport: int, raddr: int, rport: int) -> Seq:
         """The ISN for this four-tuple at this time: it rises by one every 64 ns."""

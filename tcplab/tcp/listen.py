@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tcplab.api.events import Queue, StateChanged
 from tcplab.api.states import State
-from tcplab.tcp import syncookie
+from tcplab.tcp import early, fastopen, syncookie
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Env, FlowKey
 from tcplab.tcp.negotiate import Offer
@@ -30,7 +30,7 @@ class Listener:
     """
 
     __slots__ = (
-        "accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "defer_accept", "fd", "host",
+        "accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "defer_accept", "fastopen", "fd", "host",
         "max_ack_backlog", "on_child", "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped",
         "syn_queue", "user_mss", "window_clamp", "young",
     )  # fmt: skip
@@ -57,6 +57,7 @@ class Listener:
         self.closed = False
         self.defer_accept = 0
         """TCP_DEFER_ACCEPT as a number of SYN,ACK timeouts; 0: off."""
+        self.fastopen = fastopen.Settings()
         self.cookie_at: Nanos = -(1 << 62)
         self.rcvbuf = self.sndbuf = self.user_mss = self.window_clamp = 0
         """Options of the socket that count before there is a connection; 0: not set."""
@@ -168,7 +169,13 @@ def syn_arrives(listener: Listener, seg: Segment, raddr: int, isn: int | None) -
     if isn is None and not sysctl.tcp_syncookies and reserve - len(listener.syn_queue) < reserve >> 2:
         _drop_syn(listener, peer, "syn", "synq full", "the rest of tcp_max_syn_backlog is for peers that are known")
         return
-    _enqueue(listener, Request(listener, seg, raddr, Offer(seg, sysctl), isn), peer)
+    verdict = early.NOTHING
+    if seg.payload or seg.fastopen is not None:
+        verdict = early.judge(listener, seg, raddr)
+    if verdict.opens:
+        early.open_now(listener, seg, raddr, isn, verdict.option)
+    else:
+        _enqueue(listener, Request(listener, seg, raddr, Offer(seg, sysctl), isn), peer, verdict.option)
 
 
 def _drop_syn(listener: Listener, peer: str, which: str, reason: str, why: str) -> None:
@@ -179,7 +186,7 @@ def _drop_syn(listener: Listener, peer: str, which: str, reason: str, why: str) 
     host.dropped(label, reason, "TcpExtListenDrops", f"{why}: silently, so the peer tries again", OVERFLOW_REF)
 
 
-def _enqueue(listener: Listener, request: Request, peer: str) -> None:
+def _enqueue(listener: Listener, request: Request, peer: str, cookie: bytes) -> None:
     host = listener.host
     listener.syn_queue[request.key] = request
     listener.young += 1
@@ -188,5 +195,8 @@ def _enqueue(listener: Listener, request: Request, peer: str) -> None:
         why = "SYN received: a half-open entry in the SYN queue"
         host.emit(StateChanged(host.now, host.name, request.label, State.LISTEN.value, State.SYN_RECV.value, why, REF))
     listener.told("syn", "add", peer, "SYN received")
-    request.send_syn_ack("SYN received: the port listens and the SYN queue has room", REF)
+    why = "SYN received: the port listens and the SYN queue has room"
+    if cookie:
+        why += "; with a Fast Open cookie for the next time"
+    request.send_syn_ack(why, fastopen.SERVER_REF if cookie else REF, cookie=cookie)
     request.wait()

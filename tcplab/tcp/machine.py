@@ -38,6 +38,9 @@ def release(tcb: Tcb) -> None:
         del flows[tcb.key]
     tcb.expires = [NEVER] * len(tcb.expires)
     tcb.deadline = NEVER
+    if tcb.request is not None:
+        tcb.request.drop()
+        tcb.request = None
     tcb.rtx.clear()
     tcb.sacked_out = tcb.lost_out = tcb.retrans_out = 0
     tcb.ooo.clear()

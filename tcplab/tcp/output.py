@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import delack, negotiate, seq, timers, window
+from tcplab.tcp import delack, negotiate, seq, timers, tlp, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -65,21 +65,34 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
     delack.acked(tcb)
+    if payload:
+        tcb.lsndtime = host.now
+        delack.data_sent(tcb)
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
 
 def send_syn(
-    tcb: Tcb, why: str, ref: str, rtx: bool = False, with_ack: bool = False, with_ts_recent: bool = False
+    tcb: Tcb,
+    why: str,
+    ref: str,
+    rtx: bool = False,
+    with_ack: bool = False,
+    with_ts_recent: bool = False,
+    cookie: bytes = b"",
+    data: bytes = b"",
 ) -> None:
-    """SYN (or SYN,ACK of a simultaneous open) with what we offer; its window is never scaled."""
+    """SYN (or SYN,ACK of a simultaneous open) with what we offer; its window is never scaled.
+
+    `cookie` and `data` are Fast Open's: the whole option, and what the SYN carries.
+    """
     host = tcb.host
     sysctl = host.sysctl
     ts = (tsval(tcb), tcb.ts_recent if with_ack or with_ts_recent else 0) if sysctl.tcp_timestamps else None
     wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
-    options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack))
+    options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack)) + cookie
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
-        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options,
+        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options, data,
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
@@ -127,11 +140,15 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
+    was_idle = not tcb.rtx
+    first = tcb.snd_nxt
     while not held:
         rest = unsent(tcb)
         if not rest:
             break
         held = _next(tcb, rest, why, more, force)
+    if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
+        timers.arm_rto(tcb)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -218,24 +235,19 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
     end = seq.add(first, size + fin)
-    idle = not tcb.rtx
     entry = SentSeg(first, end, host.now, fin=fin)
     entry.push = push_it
     tcb.rtx.append(entry)
     tcb.snd_nxt = end
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
-    tcb.lsndtime = host.now
     if len(tcb.rtx) > tcb.max_packets_out or not seq.before(tcb.snd_una, tcb.max_packets_seq):
         tcb.max_packets_out = len(tcb.rtx)  # in this round trip (tcp_cwnd_validate)
         tcb.max_packets_seq = tcb.snd_nxt
         tcb.cwnd_limited = False
-    if size:
-        delack.data_sent(tcb)
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
-    if idle:
+    if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
-        timers.arm_rto(tcb)
 
 
 def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
@@ -256,16 +268,27 @@ def _restart_after_idle(tcb: Tcb) -> None:
     tcb.cwnd = max(cwnd, restart)
 
 
-def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str) -> None:
-    """Send `entry` again (tcp_retransmit_skb)."""
+def push_one(tcb: Tcb, why: str) -> bool:
+    """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
+    first = tcb.snd_nxt
+    data = unsent(tcb) - tcb.fin_queued
+    size = min(data, tcb.mss - sack_blocks.space(tcb))
+    fin = size == data and tcb.fin_queued
+    if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
+        _send(tcb, first, size, fin, size == data, why)
+    return tcb.snd_nxt != first
+
+
+def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> None:
+    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired."""
     host = tcb.host
     tcb.total_retrans += 1
-    if not entry.retrans:
+    if not entry.retrans and not probe:
         entry.retrans = True
         tcb.retrans_out += 1
     entry.ever = True
     entry.sent = host.now
-    if tcb.retrans_stamp < 0:
+    if tcb.retrans_stamp < 0 and not probe:
         tcb.retrans_stamp = host.now
     if entry.syn:
         host.counters["TcpExtTCPSynRetrans"] += 1
@@ -289,6 +312,7 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     if room > 0 and data:
         size = min(room, data, tcb.mss)
         _send(tcb, tcb.snd_nxt, size, False, True, why)
+        timers.arm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1
     old_ack(tcb, why, ref)

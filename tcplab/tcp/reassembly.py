@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tcplab.tcp import seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
+
+SACKS: Final = 4
+"""Linux TCP_NUM_SACKS."""
 
 
 def insert(tcb: Tcb, first: Seq, octets: bytes, fin: bool) -> tuple[Seq, Seq] | None:
@@ -61,17 +66,19 @@ def advance(tcb: Tcb) -> bool:
     return fin
 
 
-def blocks(tcb: Tcb, newest: Seq, most: int) -> list[tuple[Seq, Seq]]:
-    """The SACK blocks to report: the one that holds `newest` first (RFC 2018 section 4), at most `most`."""
-    runs: list[tuple[Seq, Seq]] = []
-    for first, octets, fin in tcb.ooo:
-        stop = seq.add(first, len(octets) + fin)
-        if runs and runs[-1][1] == first:
-            runs[-1] = (runs[-1][0], stop)
-        else:
-            runs.append((first, stop))
-    for at, (left, right) in enumerate(runs):
-        if not seq.before(newest, left) and seq.before(newest, right):
-            runs.insert(0, runs.pop(at))
-            break
-    return runs[:most]
+def report(tcb: Tcb, first: Seq, end: Seq) -> None:
+    """Keep the SACK blocks, the one that grew last first (RFC 2018 section 4, tcp_sack_new_ofo_skb).
+
+    Only `SACKS` are kept: of what fell out, the peer hears again when it grows.
+    """
+    for left, right in tcb.sacks:
+        if not seq.after(first, right) and not seq.before(end, left):
+            first = left if seq.before(left, first) else first
+            end = seq.later(right, end)
+    rest = [block for block in tcb.sacks if seq.before(block[0], first) or seq.after(block[1], end)]
+    tcb.sacks = [(first, end), *rest][:SACKS]
+
+
+def forget(tcb: Tcb) -> None:
+    """Blocks that rcv_nxt has reached are reported no more (tcp_sack_remove)."""
+    tcb.sacks = [block for block in tcb.sacks if seq.after(block[0], tcb.rcv_nxt)] if tcb.ooo else []

@@ -28,7 +28,7 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, duplicate: bool, advan
         if not seq.before(tcb.snd_una, tcb.high_seq):
             _leave(tcb, "all that the RTO gave up is acknowledged")
         else:
-            _repeat(tcb, "after the RTO: slow start lets it out", "RFC 5681 3.1")
+            repeat_lost(tcb, "after the RTO: slow start lets it out", "RFC 5681 3.1")
         return
     if tcb.ca_state == RECOVERY and not seq.before(tcb.snd_una, tcb.high_seq):
         tcb.cwnd = tcb.ssthresh
@@ -37,7 +37,7 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, duplicate: bool, advan
     newly_lost = _mark_lost(tcb, advanced)
     if tcb.ca_state == RECOVERY:
         _proportional_rate(tcb, newly_acked + newly_sacked, advanced and not newly_lost)
-        _repeat(tcb, "partial ACK: the next hole", "RFC 6582 3.2" if not tcb.sack_ok else SACK_REF)
+        repeat_lost(tcb, "partial ACK: the next hole", "RFC 6582 3.2" if not tcb.sack_ok else SACK_REF)
     elif tcb.lost_out:
         _enter_recovery(tcb, newly_acked + newly_sacked)
     elif tcb.sacked_out:
@@ -87,7 +87,7 @@ def _enter_recovery(tcb: Tcb, delivered: int) -> None:
     _proportional_rate(tcb, delivered, False)
     _note(tcb, f"recovery cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "loss seen by later arrivals: ssthresh is set")
     told = "SACKed above it" if tcb.sack_ok else "duplicate ACKs"
-    _repeat(
+    repeat_lost(
         tcb, f"fast retransmit: {max(tcb.sacked_out, DUPTHRESH)} segments {told}", SACK_REF if tcb.sack_ok else FAST_REF
     )
 
@@ -105,7 +105,7 @@ def _proportional_rate(tcb: Tcb, delivered: int, clean_progress: bool) -> None:
     tcb.cwnd = max(tcb.in_flight + max(count, 0 if tcb.prr_out else 1), 1)
 
 
-def _repeat(tcb: Tcb, why: str, ref: str) -> None:
+def repeat_lost(tcb: Tcb, why: str, ref: str) -> None:
     """Repeat lost segments, oldest first, as far as cwnd goes (tcp_xmit_retransmit_queue)."""
     if not tcb.lost_out:
         return

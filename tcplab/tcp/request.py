@@ -9,7 +9,7 @@ from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import input as segment_input
 from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
-from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.env import FlowKey
 from tcplab.tcp.negotiate import TS_SPACE, Offer
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
@@ -32,8 +32,8 @@ class Request:
 
     __slots__ = (
         "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
-        "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_wnd", "rcv_wscale", "repeated", "rport", "sent",
-        "since", "ts_off", "ts_recent",
+        "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
+        "rport", "sent", "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
@@ -43,6 +43,7 @@ class Request:
         self.key: FlowKey = (raddr, seg.sport, listener.port)
         self.label = f"{ip_text(host.addr)}:{listener.port}>{peer_text(raddr, seg.sport)}"
         self.irs = seg.seq
+        self.rcv_nxt = seq.add(seg.seq, 1)
         self.offer = offer
         self.ts_recent = offer.ts_val
         self.ts_off = 0
@@ -65,11 +66,16 @@ class Request:
 
     # --- output ---
 
-    def send_syn_ack(self, why: str, ref: str, rtx: bool = False) -> None:
-        """SYN,ACK with what both sides may use; the window of a SYN is never scaled."""
-        host = self.host
-        segment = syn_ack(host, self.listener.port, self.raddr, self.rport, self.iss, self.irs, self.offer,
-                          self.rcv_wnd, self.rcv_wscale, self.ts_off, self.advmss)  # fmt: skip
+    def send_syn_ack(self, why: str, ref: str, rtx: bool = False, cookie: bytes = b"") -> None:
+        """SYN,ACK with what both sides may use; the window of a SYN is never scaled. `cookie`: Fast Open's option."""
+        host, offer = self.host, self.offer
+        ts = ((host.now // MS + self.ts_off) & seq.MASK, offer.ts_val) if offer.ts_ok else None
+        wscale = self.rcv_wscale if offer.wscale is not None else None
+        options = negotiate.syn_options(self.advmss, ts, wscale, offer.sack_ok) + cookie
+        segment = wire_tcp.build(
+            host.addr, self.raddr, self.listener.port, self.rport, self.iss, self.rcv_nxt, SYN | ACK,
+            min(self.rcv_wnd, window.MAX_UNSCALED), options,
+        )  # fmt: skip
         if rtx:
             host.counters["TcpRetransSegs"] += 1
             host.counters["TcpExtTCPSynRetrans"] += 1
@@ -125,36 +131,47 @@ class Request:
     # --- input ---
 
     def on_segment(self, seg: Segment) -> None:
-        """A segment for a half-open entry (Linux tcp_check_req, RFC 9293 3.10.7.4 in SYN-RECEIVED)."""
+        """A segment for a half-open entry."""
+        if self.passes(seg):
+            self.third_ack(seg)
+
+    def passes(self, seg: Segment) -> bool:
+        """Linux tcp_check_req, RFC 9293 3.10.7.4 in SYN-RECEIVED: is it the third step? False: it is dealt with."""
         host = self.host
         flags = seg.flags
         paws_reject = seg.ts is not None and self.offer.ts_ok and seq.before(seg.ts[0], self.ts_recent)
         if flags & (SYN | ACK | RST) == SYN and seg.seq == self.irs and not paws_reject:
             self._same_syn()
-            return
-        if flags & ACK and not flags & RST and seg.ack != seq.add(self.iss, 1):
+            return False
+        if flags & ACK and not flags & RST and self._strange(seg.ack):
             host.reply_rst(seg, self.raddr, "the ACK is not of our SYN,ACK", REF)
-            return
+            return False
         end = seq.add(seg.seq, len(seg.payload) + bool(flags & SYN) + bool(flags & FIN))
-        expected = seq.add(self.irs, 1)
-        outside = seq.before(end, expected) or seq.after(seg.seq, seq.add(expected, self.rcv_wnd))
+        outside = seq.before(end, self.rcv_nxt) or seq.after(seg.seq, seq.add(self.rcv_nxt, self.rcv_wnd))
         if paws_reject or outside:
             self._out_of_window(seg, paws_reject)
-            return
+            return False
         if flags & RST:
-            self._rst(seg, expected)
-            return
+            self._rst(seg)
+            return False
         if flags & SYN:
             host.reply_rst(seg, self.raddr, "a SYN with another number in the window", "RFC 9293 3.10.7.4")
             host.counters["TcpAttemptFails"] += 1
-            self.end(Cause.ABORT, "a SYN with another number in the window: RST", "RFC 9293 3.10.7.4")
-            return
+            self._other_syn()
+            return False
         if not flags & ACK:
             host.dropped(self.label, "no ACK", "", "the third step carries ACK", REF)
-            return
-        if seg.ts is not None and not seq.after(seg.seq, expected):
+            return False
+        if seg.ts is not None and not seq.after(seg.seq, self.rcv_nxt):
             self.ts_recent = seg.ts[0]
-        self.third_ack(seg)
+        return True
+
+    def _strange(self, ack: int) -> bool:
+        """Is this number not that of our SYN?"""
+        return ack != seq.add(self.iss, 1)
+
+    def _other_syn(self) -> None:
+        self.end(Cause.ABORT, "a SYN with another number in the window: RST", "RFC 9293 3.10.7.4")
 
     def _same_syn(self) -> None:
         """The same SYN again: the peer did not get our SYN,ACK (tcp_check_req). At most one answer in 500 ms."""
@@ -175,10 +192,13 @@ class Request:
             return
         self.oow_at = host.now
         segment = wire_tcp.build(
-            self.laddr, self.raddr, self.listener.port, self.rport, seq.add(self.iss, 1), seq.add(self.irs, 1), ACK,
+            self.laddr, self.raddr, self.listener.port, self.rport, self._snd_nxt(), self.rcv_nxt, ACK,
             self.rcv_wnd >> self.rcv_wscale, self._ts_option(),
         )  # fmt: skip
         host.send_tcp(self.raddr, segment, 0, "ACK says what is expected instead", "RFC 9293 3.10.7.4")
+
+    def _snd_nxt(self) -> int:
+        return seq.add(self.iss, 1)
 
     def _ts_option(self) -> bytes:
         if not self.offer.ts_ok:
@@ -186,16 +206,20 @@ class Request:
         now_ts = (self.host.now // MS + self.ts_off) & seq.MASK
         return opt.nop() * 2 + opt.timestamps(now_ts, self.ts_recent)
 
-    def _rst(self, seg: Segment, expected: int) -> None:
+    def _rst(self, seg: Segment) -> None:
         host = self.host
-        if seg.seq != expected:
+        if seg.seq != self.rcv_nxt:
             host.counters["TcpExtTCPChallengeACK"] += 1
             host.dropped(
                 self.label, "RST inexact", "", "in the window, but not the number expected next", "RFC 5961 3.2"
             )
             return
-        host.counters["TcpExtEmbryonicRsts"] += 1
         host.counters["TcpAttemptFails"] += 1
+        self._reset()
+
+    def _reset(self) -> None:
+        """A RST with the right number came."""
+        self.host.counters["TcpExtEmbryonicRsts"] += 1
         self.end(Cause.RST, "RST received: the entry goes", REF)
 
     def third_ack(self, seg: Segment) -> None:
@@ -251,36 +275,16 @@ def peer_text(addr: int, port: int) -> str:
     return f"{ip_text(addr)}:{port}"
 
 
-def syn_ack(
-    host: Env,
-    port: int,
-    raddr: int,
-    rport: int,
-    iss: int,
-    irs: int,
-    offer: Offer,
-    rcv_wnd: int,
-    wscale: int,
-    ts_off: int,
-    advmss: int,
-) -> bytes:
-    """Build a SYN,ACK that grants what `offer` asked for."""
-    ts = ((host.now // MS + ts_off) & seq.MASK, offer.ts_val) if offer.ts_ok else None
-    options = negotiate.syn_options(advmss, ts, wscale if offer.wscale is not None else None, offer.sack_ok)
-    return wire_tcp.build(
-        host.addr, raddr, port, rport, iss, seq.add(irs, 1), SYN | ACK, min(rcv_wnd, window.MAX_UNSCALED), options
-    )
-
-
-def establish(listener: Listener, request: Request, seg: Segment) -> None:
-    """Make the connection of a request whose third ACK came, and put it into the accept queue."""
+def make_connection(request: Request) -> Connection:
+    """The connection that a request becomes: in SYN_RECV, known to the demultiplexer, not in any queue yet."""
+    listener = request.listener
     host = listener.host
     host.counters["TcpPassiveOpens"] += 1
     conn = Connection(host, host.addr, listener.port, request.raddr, request.rport)
     conn.iss, conn.irs = request.iss, request.irs
     conn.snd_una = request.iss
     conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(request.iss, 1)
-    conn.rcv_nxt = conn.rcv_wup = seq.add(request.irs, 1)
+    conn.rcv_nxt = conn.rcv_wup = request.rcv_nxt
     conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
     conn.rcv_wscale = request.rcv_wscale
     conn.advmss = request.advmss
@@ -289,16 +293,25 @@ def establish(listener: Listener, request: Request, seg: Segment) -> None:
     listener.on_child(conn)
     negotiate.apply(conn, request.offer)
     conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
-    syn = SentSeg(request.iss, conn.snd_nxt, request.sent, syn=True)
-    syn.ever = request.repeated
-    conn.rtx.append(syn)
     conn.ident = request.iss & 0xFFFF
     conn.state = State.SYN_RECV  # the request was in it; the table's door is `enter`, from here on
     host.flows[conn.key] = conn
+    return conn
+
+
+def establish(listener: Listener, request: Request, seg: Segment) -> None:
+    """Make the connection of a request whose third ACK came, and put it into the accept queue."""
+    conn = make_connection(request)
+    syn = SentSeg(request.iss, conn.snd_nxt, request.sent, syn=True)
+    syn.ever = request.repeated
+    conn.rtx.append(syn)
     listener.accept_queue.append(conn)
     segment_input.segment_arrives(conn, seg)
     if conn.state is State.CLOSED:
         listener.accept_queue.remove(conn)
         return
+    if conn.state is State.SYN_RECV:  # the segment reaches beyond the window: another one completes the handshake
+        conn.rtx.clear()
+        conn.snd_una = conn.snd_nxt
     listener.told("accept", "add", peer_text(conn.raddr, conn.rport), "the handshake is complete: waits for accept()")
     listener.on_ready()

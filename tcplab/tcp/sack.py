@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import reassembly, seq
+from tcplab.tcp import seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 
@@ -21,15 +21,15 @@ def to_report(tcb: Tcb) -> list[tuple[Seq, Seq]]:
         return []
     duplicate, tcb.dsack = tcb.dsack, None
     if duplicate is None:
-        return reassembly.blocks(tcb, tcb.ooo_newest, most(tcb))
-    return [duplicate, *reassembly.blocks(tcb, duplicate[0], most(tcb) - 1)]
+        return tcb.sacks[: most(tcb)]
+    return [duplicate, *tcb.sacks[: most(tcb) - 1]]
 
 
 def space(tcb: Tcb) -> int:
     """Octets of option space that data loses to the blocks we report now."""
     if not tcb.sack_ok or (not tcb.ooo and tcb.dsack is None):
         return 0
-    count = min(len(reassembly.blocks(tcb, tcb.rcv_nxt, most(tcb))) + (tcb.dsack is not None), most(tcb))
+    count = min(len(tcb.sacks) + (tcb.dsack is not None), most(tcb))
     return 4 + 8 * count if count else 0
 
 
@@ -45,7 +45,7 @@ def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
     """Note in the retransmission queue what the peer has (tcp_sacktag_write_queue): how many segments are new."""
     if not tcb.sack_ok or not blocks:
         return 0
-    if _is_dsack(ack, blocks):
+    if is_dsack(ack, blocks):
         tcb.host.counters["TcpExtTCPDSACKRecv"] += 1
         tcb.dsack_dups += max(-(-seq.diff(blocks[0][1], blocks[0][0]) // tcb.mss), 1)
         blocks = blocks[1:]
@@ -72,8 +72,10 @@ def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
     return newly
 
 
-def _is_dsack(ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> bool:
+def is_dsack(ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> bool:
     """The first block lies below the ACK or within the second: a report of a duplicate (RFC 2883 section 4)."""
+    if not blocks:
+        return False
     left, right = blocks[0]
     if seq.before(left, ack):
         return True

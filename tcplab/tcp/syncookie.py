@@ -102,7 +102,7 @@ def check(listener: Listener, seg: Segment, raddr: int) -> Request | None:
     if index is None:
         return None
     request = Request(listener, seg, raddr, _restored(listener, seg, MSS_TABLE[index]), seq.add(seg.ack, -1))
-    request.irs = irs
+    request.irs, request.rcv_nxt = irs, seg.seq
     request.repeated = True  # when it was sent is not known: no RTT sample
     return request
 

@@ -82,6 +82,15 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_abort_on_overflow", 0, 0, 1, "bool",
             "answer the last ACK of a handshake with RST when the accept queue is full", "tcp(7)",
         ),
+        Knob(
+            "tcp_fastopen", 1, 0, _INT, "bits",
+            "1 client, 2 server, 4 client without cookie, 0x200 server without, 0x400 every listener", "RFC 7413",
+        ),
+        Knob("tcp_fastopen_key", "random", 0, 0, "key", "of Fast Open's cookies; random: the host's own", "ip-sysctl"),
+        Knob(
+            "tcp_fastopen_blackhole_timeout_sec", 0, 0, _INT, "s",
+            "Fast Open rests this long after three timeouts in a row, then twice as long; 0: never", "ip-sysctl",
+        ),
         Knob("tcp_fin_timeout", 60, 1, 32767, "s", "how long an orphan waits in FIN_WAIT_2", "tcp(7)"),
         Knob("tcp_rfc1337", 0, 0, 1, "bool", "a RST does not end TIME_WAIT", "tcp(7), RFC 1337"),
         Knob(
@@ -97,6 +106,7 @@ KNOBS: Final[dict[str, Knob]] = {
         Knob("tcp_keepalive_time", 7200, 1, 32767, "s", "idle time before the first probe", "tcp(7)"),
         Knob("tcp_keepalive_intvl", 75, 1, 32767, "s", "time between probes", "tcp(7)"),
         Knob("tcp_keepalive_probes", 9, 1, 127, "probes", "unanswered probes before ETIMEDOUT", "tcp(7)"),
+        Knob("tcp_early_retrans", 3, 0, 4, "mode", "3 and 4: tail loss probes; 0: none", "ip-sysctl, RFC 8985"),
         Knob("tcp_rto_min_us", 200_000, 1, _INT, "us", "lower bound of RTTVAR in the RTO", "ip-sysctl"),
         Knob("tcp_rto_max_ms", 120_000, 1000, 120_000, "ms", "upper bound of the RTO", "ip-sysctl"),
         Knob("tcp_invalid_ratelimit", 500, 0, _INT, "ms", "least time between two complaining ACKs", "ip-sysctl"),
@@ -124,6 +134,7 @@ class Sysctl:
 
     __slots__ = tuple(KNOBS)
 
+    tcp_fastopen_key: str
     tcp_rmem: tuple[int, int, int]
     tcp_wmem: tuple[int, int, int]
     ip_local_port_range: tuple[int, int]

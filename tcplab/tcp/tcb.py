@@ -5,13 +5,16 @@ Names are those of Linux's struct tcp_sock and inet_connection_sock, or RFC 9293
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
 from tcplab.tcp.env import Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
+
+if TYPE_CHECKING:
+    from tcplab.tcp.fastopen import Attempt
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INIT_CWND: Final = 10  # RFC 6928
@@ -25,8 +28,8 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE = range(4)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 
 
 class SentSeg:
@@ -64,23 +67,44 @@ class Owner(Protocol):
         ...
 
 
+class HalfOpen(Protocol):
+    """The handshake of a connection that Fast Open made before the third step (Linux fastopen_rsk)."""
+
+    def passes(self, seg: Segment) -> bool:
+        """May `seg` go on to the connection? False: it is dealt with."""
+        ...
+
+    def timeout(self) -> None:
+        """The third step did not come in time."""
+        ...
+
+    def complete(self, seg: Segment) -> None:
+        """The third step came: the handshake is over."""
+        ...
+
+    def drop(self) -> None:
+        """The connection ended first."""
+        ...
+
+
 class Tcb:
     """One connection. `tcplab.tcp.machine.enter` alone writes `state`."""
 
     __slots__ = (
-        "advmss", "armed", "ato", "backoff", "bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent",
-        "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited", "data_segs_in",
-        "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks", "eor", "error",
-        "expires", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host", "ident", "irs", "iss",
-        "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq",
-        "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay",
-        "notsent_lowat", "ooo", "ooo_newest", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",
-        "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "retrans_out",
-        "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx",
-        "sack_ok", "sacked_out", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una",
-        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state", "syn_retries",
-        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
+        "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
+        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
+        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host",
+        "ident", "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
+        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
+        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd",
+        "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
+        "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "request",
+        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq",
+        "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
+        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
+        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
+        "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -119,6 +143,8 @@ class Tcb:
         self.snd_base: Seq = 0
         self.sndbuf = 0
         self.fin_queued = False
+        self.fin_later = False
+        """shutdown() came in SYN_RECV: the FIN goes when the handshake is complete."""
         self.held = ""
         """What holds data back since the last attempt to send: `cwnd`, `window`, `Nagle`, `cork`; empty: nothing."""
 
@@ -134,12 +160,19 @@ class Tcb:
         self.rcvq = bytearray()
         self.ooo: list[tuple[Seq, bytes, bool]] = []
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
-        self.ooo_newest: Seq = 0
+        self.sacks: list[tuple[Seq, Seq]] = []
+        """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
         self.fin_read = False
         """The application read up to the end."""
         self.shut_rd = False
+        self.syn_data_acked = False
+        """Data went with the SYN and was taken (Fast Open, either side)."""
+
+        # Fast Open: the client's SYN with data or cookie; the server's handshake that is not complete.
+        self.attempt: Attempt | None = None
+        self.request: HalfOpen | None = None
 
         # What the two sides agreed on.
         self.mss = 536
@@ -170,6 +203,10 @@ class Tcb:
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
+        self.tlp_high_seq: Seq = 0
+        """snd_nxt when a tail loss probe was sent that nothing was heard of; 0: none is on its way."""
+        self.tlp_retrans = False
+        """That probe was a repeat."""
 
         # Loss and congestion; counts are segments.
         self.congestion = "reno"

@@ -6,8 +6,8 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, machine, output, recovery, timers, timewait
-from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
+from tcplab.tcp import delack, fastopen, machine, output, recovery, timers, timewait, tlp
+from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
 RTO_REF = "RFC 6298 5.4-5.6"
@@ -34,6 +34,9 @@ def on_timer(tcb: Tcb) -> None:
 
 def _retransmit(tcb: Tcb) -> None:
     """RFC 6298 5.4-5.7, Linux tcp_retransmit_timer."""
+    if tcb.request is not None:
+        tcb.request.timeout()
+        return
     if not tcb.rtx:
         return
     host = tcb.host
@@ -71,6 +74,8 @@ def _write_timeout(tcb: Tcb) -> bool:
         expired = _timed_out(tcb, timers.orphan_retries(tcb), timers.RTO_MIN)
     else:
         expired = _timed_out(tcb, sysctl.tcp_retries2, timers.RTO_MIN)
+    if tcb.attempt is not None:
+        fastopen.suspect_blackhole(tcb, expired)
     if expired:
         give_up(tcb, f"{tcb.retransmits} repeats were not answered")
     return expired
@@ -170,4 +175,4 @@ def _delack(tcb: Tcb) -> None:
         output.send_ack(tcb, why, delack.REF)
 
 
-_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive}
+_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, TLP: tlp.fire}

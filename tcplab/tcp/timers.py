@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tcplab.api.events import Timer
 from tcplab.api.states import State
-from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, Tcb
+from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
 PROBE_REF = "RFC 9293 3.8.6.1"
@@ -45,6 +45,8 @@ def rung(tcb: Tcb, which: int) -> int:
 def rungs(tcb: Tcb, which: int) -> int:
     """How many rungs that ladder has; 0: no ladder."""
     sysctl = tcb.host.sysctl
+    if which == RTO and tcb.request is not None:
+        return sysctl.tcp_synack_retries + 1
     if which == RTO and tcb.state is State.SYN_SENT:
         return (tcb.syn_retries or sysctl.tcp_syn_retries) + sysctl.tcp_syn_linear_timeouts
     if which in (RTO, PERSIST):
@@ -54,6 +56,10 @@ def rungs(tcb: Tcb, which: int) -> int:
 
 def arm_rto(tcb: Tcb) -> None:
     """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto)."""
+    if tcb.expires[TLP] != NEVER:
+        stop(tcb, TLP)
+    if tcb.request is not None:
+        return  # until the third step the timer belongs to the SYN,ACK
     if not tcb.rtx:
         stop(tcb, RTO)
         return

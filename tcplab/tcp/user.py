@@ -5,15 +5,21 @@ from __future__ import annotations
 import errno
 
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, machine, negotiate, output, seq, timers, timewait, window
+from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
-_CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT)
+_CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
 
 
-def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None) -> None:
-    """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over."""
+def connect(
+    conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
+) -> int:
+    """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over.
+
+    With Fast Open, `conn.attempt`, the SYN carries some of `data`; how many octets is the result. `data` None: if it
+    may carry some, it waits for it.
+    """
     host = conn.host
     negotiate.buffers(conn, rcvbuf, sndbuf)
     conn.advmss = negotiate.advertised(conn.laddr, conn.raddr, conn.user_mss)
@@ -31,11 +37,37 @@ def connect(conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait |
     conn.snd_una = conn.iss
     conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(conn.iss, 1)
     host.flows[conn.key] = conn
-    host.counters["TcpActiveOpens"] += 1
     machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
+    if data is None and conn.attempt is not None and conn.attempt.room:
+        conn.attempt.deferred = True
+        return 0
+    return _call(conn, data or b"")
+
+
+def _call(conn: Tcb, data: bytes) -> int:
+    """Send the first SYN, and with Fast Open a part of `data`: how much."""
+    host, attempt = conn.host, conn.attempt
+    host.counters["TcpActiveOpens"] += 1
     conn.rtx.append(SentSeg(conn.iss, conn.snd_nxt, host.now, syn=True))
-    output.send_syn(conn, "connect(): synchronize", "RFC 9293 3.5", with_ts_recent=old is not None)
+    why, ref = "connect(): synchronize", "RFC 9293 3.5"
+    option = b""
+    data = data[: attempt.room] if attempt is not None else b""
+    if attempt is not None:
+        option = attempt.option
+        attempt.deferred = False
+        attempt.taken = len(data)
+        if attempt.room:
+            why, ref = f"{why}, and Fast Open: {len(data)} octets of data", fastopen.CLIENT_REF
+        elif option:
+            why, ref = f"{why}, and ask for a Fast Open cookie", fastopen.CLIENT_REF
+    if data:
+        conn.sndq += data
+        conn.snd_nxt = conn.data_end
+        conn.rtx.append(SentSeg(conn.snd_base, conn.snd_nxt, host.now))
+        conn.rtx[-1].push = True
+    output.send_syn(conn, why, ref, with_ts_recent=conn.ts_recent != 0, cookie=option, data=data)
     timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
+    return len(data)
 
 
 # Flags of send() and recv(), with Linux's values; others mean nothing here.
@@ -45,9 +77,14 @@ MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_EOR, MSG_MORE = 0x1, 0x2, 0x20, 0x80, 0x8000
 def send(tcb: Tcb, data: bytes, flags: int = 0) -> int:
     """SEND (3.10.2): how many octets were taken. EAGAIN: the buffer is full; EPIPE: this direction is closed."""
     _raise_pending(tcb)
-    if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
+    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is None):
+        if tcb.attempt is not None and tcb.attempt.deferred:
+            taken = _call(tcb, data)
+            if taken:
+                return taken
+            raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
         raise BlockingIOError(errno.EAGAIN, "not connected yet")
-    if tcb.state not in _CAN_WRITE or tcb.fin_queued:
+    if tcb.state not in _CAN_WRITE or tcb.fin_queued or tcb.fin_later:
         raise BrokenPipeError(errno.EPIPE, "this direction is closed")
     if not data:
         return 0
@@ -112,11 +149,13 @@ def _raise_pending(tcb: Tcb) -> None:
         raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
-def close_writing(tcb: Tcb) -> None:
+def close_writing(tcb: Tcb, at_close: bool = False) -> None:
     """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
     if tcb.fin_queued:
         return
-    if tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
+    if tcb.state is State.SYN_RECV and not at_close:
+        tcb.fin_later = True  # Linux tcp_shutdown leaves SYN_RECV alone; close() does not
+    elif tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
         tcb.fin_queued = True
         machine.enter(tcb, Cause.CLOSE, "the application closed its direction", "RFC 9293 3.10.4")
         output.push(tcb, "the rest of the data")
@@ -146,7 +185,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
         counters["TcpExtTCPAbortOnData"] += 1
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
-        close_writing(tcb)
+        close_writing(tcb, at_close=True)
         if wait and closing(tcb):
             return True
     orphan(tcb)

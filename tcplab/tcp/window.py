@@ -33,8 +33,8 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
 
 def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
     """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
-    space = min(space_of(rcvbuf), clamp or MAX_UNSCALED, MAX_UNSCALED)
-    return max(space // mss * mss, min(space, mss))
+    space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
+    return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
 
 
 def held(tcb: Tcb) -> int:

@@ -124,4 +124,6 @@ def _word(kind: int, body: bytes, base: int) -> str:
         return f"sack {size // 8} " + " ".join(f"{{{left}:{right}}}" for left, right in edges)
     if kind == FASTOPEN:
         return f"tfo cookie {body.hex()}" if body else "tfo cookiereq"
+    if kind == EXPERIMENT and body[:2] == FASTOPEN_MAGIC:
+        return f"exp-tfo cookie {body[2:].hex()}" if size > 2 else "exp-tfo cookiereq"
     return f"unknown-{kind} {body.hex()}".rstrip()

@@ -201,7 +201,7 @@ def test_a_refusal_names_its_cause():
     def in_a_user_namespace_without_room():
         from tcplab.engines import netns
 
-        netns._new_user()
+        netns.new_user_namespace()
         Path("/proc/sys/user/max_user_namespaces").write_text("0")  # of this user namespace, and only below it
         # Without rights on the network the lab needs one more user namespace, which is refused now.
         header = (ctypes.c_uint32 * 2)(0x20080522, 0)

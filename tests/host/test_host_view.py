@@ -48,15 +48,20 @@ def test_an_open_connection() -> None:
     assert a.options == "ts sack wscale:10,10"
     assert (a.cwnd, a.packets_out, a.send_q, a.not_sent, a.bytes_acked) == (10, 3, 3000, 0, 1)
     assert (a.srtt_us, a.rto_us) == (10_000, 210_000)
+    tlp = timers(pair, "a")["tlp"]
+    assert (tlp.armed, tlp.expires) == (pair.now, pair.now + 22 * MS), "two round trips and 2 ms"
+    pair.set("a", tcp_early_retrans=0)
+    pair.run(22 * MS)
+    pair.call("a", "send", client, b"x")
     rto = timers(pair, "a")["rto"]
-    assert (rto.armed, rto.expires, rto.rung, rto.rungs) == (pair.now, pair.now + 210 * MS, 0, 15)
+    assert (rto.armed, rto.expires, rto.rung, rto.rungs) == (pair.now, pair.now + pair.conn("a").rto_us * 1000, 0, 15)
     pair.run(100 * MS)
     a, b = pair.conn("a"), pair.conn("b")
-    assert (a.send_q, a.packets_out, a.bytes_acked, a.timers) == (0, 0, 3001, ())
-    assert (b.recv_q, b.bytes_received, b.fd) == (3000, 3000, server)
+    assert (a.send_q, a.packets_out, a.bytes_acked, a.timers) == (0, 0, 3002, ())
+    assert (b.recv_q, b.bytes_received, b.fd) == (3001, 3001, server)
     assert (a.snd_nxt, a.rcv_nxt) == (b.rcv_nxt, b.snd_nxt)
     assert (a.iss, a.irs) == (b.irs, b.iss)
-    assert (a.segs_out, a.segs_in) == (5, 1 + b.segs_out), "the SYN,ACK was sent by the half-open entry"
+    assert (a.segs_out, a.segs_in) == (6, 1 + b.segs_out), "the SYN,ACK was sent by the half-open entry"
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,22 @@ def test_values_are_read() -> None:
     assert len(many["data"]) == 1000
 
 
+def test_quoted_texts_may_stand_behind_a_name() -> None:
+    early = parse('a connect b:80 as c1 fastopen="GET / #1" from=4000  # a "comment"')
+    assert early is not None
+    assert (early["fastopen"], early["from"]) == (b"GET / #1", 4000)
+    for line, setting in (
+        ('a sysctl tcp_rmem="4096 87380 6291456"', ("tcp_rmem", "4096 87380 6291456")),
+        ("b sysctl tcp_fastopen=0x403", ("tcp_fastopen", "0x403")),
+    ):
+        command = parse(line)
+        assert command is not None
+        assert command["setting"] == setting
+    for line in ('a send c1 "open', 'a connect b:80 as c1 fastopen="GET'):
+        with pytest.raises(LabError, match="No closing quotation"):
+            parse(line)
+
+
 def test_help_lists_everything() -> None:
     text = help_text()
     assert all(form.pattern in text for form in FORMS)

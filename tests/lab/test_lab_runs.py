@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tcplab.api.events import Dropped, Sent
+from tcplab.api.events import Called, Dropped, Sent
 from tcplab.lab import catalogue, progress
 from tcplab.lab.check_pack import outcome, prove
 from tcplab.lab.exercise import load, read
@@ -41,6 +41,18 @@ def test_labs_prove_themselves() -> None:
     findings = list(prove([], seeds=5))
     assert [finding for finding in findings if not finding.ok] == []
     assert {finding.lab for finding in findings} == set(LABS)
+
+
+def test_fast_open_in_a_script(tmp_path: Path) -> None:
+    text = 'a connect b:80 as {0} fastopen="GET /"\nwait 100ms\nb accept 80 as s{0}\nb recv s{0} 100\nwait 100ms\n'
+    opening = "b sysctl tcp_fastopen=0x403\nb listen 80\n"
+    runner = script(tmp_path, opening + text.format("c1") + text.format("c2"))
+    runner.run_headless()
+    sent = [event for event in runner.events if isinstance(event, Sent)]
+    synced = [event for event in sent if "RFC 7413" in event.ref]
+    assert len(synced) == 4, "a request, the cookie, data with the cookie, its acknowledgement"
+    assert [event.octets for event in runner.events if isinstance(event, Called) and event.op == "sendto"] == [5, 5]
+    assert [event.octets for event in runner.events if isinstance(event, Called) and event.op == "recv"] == [5, 5]
 
 
 @pytest.mark.namespaces

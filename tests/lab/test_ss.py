@@ -60,13 +60,15 @@ def test_a_connection_that_repeats() -> None:
     client, _ = pair.open()
     pair.lose = lambda *_: True
     pair.call("a", "send", client, b"x" * 3000)
-    pair.run(SEC)
+    pair.run(20 * MS)
+    assert "timer:(on," in shown(pair, "a")[1], "the tail loss probe"
+    pair.run(SEC - 20 * MS)
     first, second = shown(pair, "a")[1:]
-    assert first.endswith("timer:(on,470ms,2)")
+    assert first.endswith("timer:(on,492ms,2)")
     assert first.split()[1:3] == ["0", "3000"]
     assert " rto:840 backoff:2 " in second
-    assert " cwnd:1 ssthresh:5 bytes_sent:5896 bytes_retrans:2896 " in second
-    assert " unacked:3 retrans:1/2 lost:3 rcv_space" in second
+    assert " cwnd:1 ssthresh:5 bytes_sent:6000 bytes_retrans:3000 " in second
+    assert " unacked:3 retrans:1/3 lost:3 rcv_space" in second
 
 
 def test_every_state() -> None:

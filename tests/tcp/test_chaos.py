@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.pair import MAC_X, Pair, X
+from support.pair import MAC_X, B, Pair, X
 
+from tcplab.tcp.fastopen import MSG_FASTOPEN
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import MS, SEC
 from tcplab.wire import ipv4
@@ -17,8 +18,9 @@ SYSCTLS = ("tcp_syncookies", "tcp_sack", "tcp_timestamps", "tcp_window_scaling",
 
 
 class Chaos:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, early: bool = False) -> None:
         self.dice = random.Random(seed)
+        self.early = early
         self.pair = Pair(seed=seed, delay=self.dice.choice([0, 1000, 5 * MS]))
         for host in (self.pair.a, self.pair.b):
             host.learn(X, MAC_X)
@@ -27,6 +29,10 @@ class Chaos:
         self.pair.lose = lambda host, seg: self.dice.random() < 0.1
         self.listener = self.pair.listen(backlog=self.dice.choice([0, 1, 3]))
         self.fds: dict[str, list[int]] = {"a": [], "b": [self.listener]}
+        if early:
+            self.pair.set("a", tcp_fastopen=self.dice.choice([1, 5]))
+            self.pair.set("b", tcp_fastopen=self.dice.choice([3, 3, 0x203]))
+            self.pair.call("b", "setsockopt", self.listener, "TCP_FASTOPEN", self.dice.choice([1, 5]))
 
     def step(self) -> None:
         self.dice.choice(
@@ -44,7 +50,14 @@ class Chaos:
         return host, self.dice.choice(self.fds[host] or [99])
 
     def connect(self) -> None:
-        self.fds["a"].append(self.pair.connect(local=self.dice.choice([0, 0, 4000])))
+        if self.early:
+            fd = self.pair.call("a", "socket")
+            assert isinstance(fd, int)
+            self.pair.call("a", "setsockopt", fd, "TCP_FASTOPEN_CONNECT", self.dice.choice([0, 0, 1]))
+            self.pair.call("a", "sendto", fd, b"x" * self.dice.choice([0, 1, 3000]), MSG_FASTOPEN, B, 80)
+            self.fds["a"].append(fd)
+        else:
+            self.fds["a"].append(self.pair.connect(local=self.dice.choice([0, 0, 4000])))
 
     def accept(self) -> None:
         accepted = self.pair.call("b", "accept", self.listener)
@@ -100,9 +113,11 @@ class Chaos:
         )
 
 
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("seed", range(80))
-def test_nothing_raises_and_everything_ends(seed: int) -> None:
-    chaos = Chaos(seed)
+def test_nothing_raises_and_everything_ends(seed: int, early: bool) -> None:
+    chaos = Chaos(seed, early)
+    queue = chaos.pair.b.listeners[80][0].fastopen
     for _ in range(80):
         chaos.step()
     pair = chaos.pair
@@ -114,6 +129,7 @@ def test_nothing_raises_and_everything_ends(seed: int) -> None:
     assert pair.a.flows == pair.b.flows == {}
     assert pair.a.sockets == pair.b.sockets == {}
     assert pair.a.deadline == pair.b.deadline
+    assert queue.qlen == len(queue.resets)
 
 
 def test_the_same_seed_gives_the_same_frames() -> None:

@@ -15,6 +15,7 @@ TIMERS: Final = {
     "delack": "delayed ACK",
     "persist": "persist",
     "keepalive": "keepalive",
+    "tlp": "TLP",
     "timewait": "2MSL",
     "finwait2": "FIN_WAIT_2",
     "synack": "SYN,ACK",

@@ -1,0 +1,328 @@
+"""The system calls of a script, made for real: plain arguments in, results and what the kernel wrote out."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from tcplab.engines.tun import TunHost
+from tcplab.lab.drill import symbols
+from tcplab.lab.drill.stack import Outcome
+
+_TCP_INFO: Final = 11
+_SO_LINGER: Final = (socket.SOL_SOCKET, socket.SO_LINGER)
+_SOCK_TYPE: Final = 0xF
+_LONGEST_OPTION: Final = 1024
+_ROOM_FOR_CONTROL: Final = 4096
+_ERRORS: Final = ((0, 11), (41, 25))
+"""(SOL_IP, IP_RECVERR) and (SOL_IPV6, IPV6_RECVERR)."""
+_SECOND: Final = 1_000_000_000
+
+# Of struct tcp_info of linux/tcp.h, in order, by size; behind what the kernel returned there is nothing.
+_INFO_8: Final = "state ca_state retransmits probes backoff options"
+_INFO_32: Final = """
+    rto ato snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent last_ack_sent last_data_recv
+    last_ack_recv pmtu rcv_ssthresh rtt rttvar snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans
+"""
+_INFO_LATER: Final = """
+    Q pacing_rate Q max_pacing_rate Q bytes_acked Q bytes_received I segs_out I segs_in I notsent_bytes I min_rtt
+    I data_segs_in I data_segs_out Q delivery_rate Q busy_time Q rwnd_limited Q sndbuf_limited I delivered
+    I delivered_ce Q bytes_sent Q bytes_retrans I dsack_dups I reord_seen I rcv_ooopack I snd_wnd I rcv_wnd I rehash
+    H total_rto H total_rto_recoveries I total_rto_time I received_ce I delivered_e1_bytes I delivered_e0_bytes
+    I delivered_ce_bytes I received_e1_bytes I received_e0_bytes I received_ce_bytes H accecn_fail_mode
+    H accecn_opt_seen
+"""
+
+
+class Syscalls:
+    """The calls on one host; it holds the descriptors that the script has open."""
+
+    def __init__(self, host: TunHost, local: str, remote: str) -> None:
+        self.host = host
+        self.local, self.remote = local, remote
+        self.open: set[int] = set()
+        self.epolls: dict[int, select.epoll] = {}
+        self.watched: dict[tuple[int, int], int] = {}
+        """(epoll descriptor, descriptor) -> what the script wants told about it."""
+        self.congestion = ""
+        """The congestion control of new sockets. As a namespace's default the kernel takes only those that the whole
+        machine allows to everybody; a socket may have any."""
+
+    @staticmethod
+    def named(name: str) -> Callable[[Syscalls, dict[str, Any]], Outcome] | None:
+        """The call of that name."""
+        return _CALLS.get(name)
+
+    def _mine(self, fd: int) -> int:
+        """Only the script's own descriptors: others of this process are none of its business."""
+        if fd not in self.open:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return fd
+
+    @contextmanager
+    def _socket_of(self, fd: int) -> Iterator[socket.socket]:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=self._mine(fd))
+        try:
+            yield sock
+        finally:
+            sock.detach()
+
+    def _new(self, fd: int, **out: Any) -> Outcome:
+        self.open.add(fd)
+        return Outcome(fd, out=out)
+
+    def _address(self, address: tuple[str, int], default: str) -> tuple[str, int]:
+        return address[0] or default, address[1]
+
+    # --- sockets --------------------------------------------------------------------------------------------
+
+    def _socket(self, args: dict[str, Any]) -> Outcome:
+        outcome = self._new(self.host.socket(args["type"]))
+        if self.congestion and args["type"] & _SOCK_TYPE == socket.SOCK_STREAM:
+            with self._socket_of(outcome.value) as sock:
+                sock.setsockopt(socket.SOL_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+        return outcome
+
+    def _bind(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            sock.bind(self._address(args["address"], self.local))
+        return Outcome()
+
+    def _listen(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            sock.listen(args["backlog"])
+        return Outcome()
+
+    def _accept(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            new, (_, port) = sock._accept()  # type: ignore[attr-defined]  # accept() would wrap it
+        if args.get("flags", 0) & os.O_NONBLOCK:
+            os.set_blocking(new, False)
+        return self._new(new, port=port)
+
+    def _connect(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            sock.connect(self._address(args["address"], self.remote))
+        return Outcome()
+
+    def _shutdown(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            sock.shutdown(args["how"])
+        return Outcome()
+
+    def _close(self, args: dict[str, Any]) -> Outcome:
+        fd = self._mine(args["fd"])
+        self.open.discard(fd)
+        poller = self.epolls.pop(fd, None)
+        if poller is not None:
+            poller.close()
+        else:
+            os.close(fd)
+        return Outcome()
+
+    def _names(self, args: dict[str, Any], name: str) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            getattr(sock, name)()
+        return Outcome()
+
+    # --- data -----------------------------------------------------------------------------------------------
+
+    def _read(self, args: dict[str, Any]) -> Outcome:
+        data = os.read(self._mine(args["fd"]), args["size"])
+        return Outcome(len(data), out={"data": data})
+
+    def _recv(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            data = sock.recv(args["size"], args["flags"])
+        return Outcome(len(data), out={"data": data})
+
+    def _write(self, args: dict[str, Any]) -> Outcome:
+        return Outcome(os.write(self._mine(args["fd"]), args["data"]))
+
+    def _send(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            if args.get("address"):
+                return Outcome(sock.sendto(args["data"], args["flags"], self._address(args["address"], self.remote)))
+            return Outcome(sock.send(args["data"], args["flags"]))
+
+    def _recvmsg(self, args: dict[str, Any]) -> Outcome:
+        message = args["message"]
+        room = _ROOM_FOR_CONTROL if message["control"] is not None else 0
+        with self._socket_of(args["fd"]) as sock:
+            data, ancillary, flags, _ = sock.recvmsg(message["size"], room, args["flags"])
+        control = [(level, kind, _control(level, kind, value)) for level, kind, value in ancillary]
+        return Outcome(len(data), out={"data": data, "flags": flags, "control": control})
+
+    def _sendmsg(self, args: dict[str, Any]) -> Outcome:
+        with self._socket_of(args["fd"]) as sock:
+            return Outcome(sock.sendmsg([args["message"]["data"]], [], args["flags"]))
+
+    # --- options --------------------------------------------------------------------------------------------
+
+    def _setsockopt(self, args: dict[str, Any]) -> Outcome:
+        value = args["setting"]
+        if isinstance(value, int):
+            value = struct.pack("I", value & 0xFFFFFFFF)
+        elif isinstance(value, tuple):
+            value = struct.pack(f"{len(value)}i", *value)
+        with self._socket_of(args["fd"]) as sock:
+            if value is None:
+                sock.setsockopt(args["level"], args["option"], None, 0)
+            else:
+                sock.setsockopt(args["level"], args["option"], value)
+        return Outcome()
+
+    def _getsockopt(self, args: dict[str, Any]) -> Outcome:
+        level, option = args["level"], args["option"]
+        with self._socket_of(args["fd"]) as sock:
+            raw = sock.getsockopt(level, option, _LONGEST_OPTION)
+        if (level, option) == (socket.SOL_TCP, _TCP_INFO):
+            return Outcome()
+        if (level, option) == _SO_LINGER:
+            return Outcome(out={"value": struct.unpack("ii", raw)})
+        return Outcome(out={"value": int.from_bytes(raw, "little") if len(raw) == 4 else raw.rstrip(b"\0")})
+
+    def _fcntl(self, args: dict[str, Any]) -> Outcome:
+        return Outcome(fcntl.fcntl(self._mine(args["fd"]), args["command"], args.get("argument") or 0))
+
+    def _ioctl(self, args: dict[str, Any]) -> Outcome:
+        answer = fcntl.ioctl(self._mine(args["fd"]), args["request"], bytes(4))
+        return Outcome(out={"value": struct.unpack("i", answer)[0]})
+
+    # --- poll and epoll -------------------------------------------------------------------------------------
+
+    def _poll(self, args: dict[str, Any]) -> Outcome:
+        poller = select.poll()
+        for fd, events, _ in args["polled"]:
+            if fd in self.open:
+                poller.register(fd, events)
+        closed = {fd: symbols.POLL["POLLNVAL"] for fd, _, _ in args["polled"] if fd >= 0 and fd not in self.open}
+        found = closed | dict(poller.poll(0 if closed else args["timeout"]))
+        return Outcome(len(found), out={"revents": [found.get(fd, 0) for fd, _, _ in args["polled"]]})
+
+    def _epoll_create(self, args: dict[str, Any]) -> Outcome:
+        poller = select.epoll()
+        self.epolls[poller.fileno()] = poller
+        return self._new(poller.fileno())
+
+    def _epoll(self, fd: int) -> select.epoll:
+        poller = self.epolls.get(self._mine(fd))
+        if poller is None:
+            raise OSError(errno.EINVAL, "no epoll descriptor")
+        return poller
+
+    def _epoll_ctl(self, args: dict[str, Any]) -> Outcome:
+        poller, fd = self._epoll(args["epoll_fd"]), self._mine(args["fd"])
+        events, data = args["epoll_event"]
+        if args["command"] == symbols.POLL["EPOLL_CTL_DEL"]:
+            poller.unregister(fd)
+            return Outcome()
+        if args["command"] == symbols.POLL["EPOLL_CTL_ADD"]:
+            poller.register(fd, events)
+        else:
+            poller.modify(fd, events)
+        self.watched[args["epoll_fd"], fd] = data
+        return Outcome()
+
+    def _epoll_wait(self, args: dict[str, Any]) -> Outcome:
+        timeout = args["timeout"] / 1000 if args["timeout"] >= 0 else -1
+        found = self._epoll(args["epoll_fd"]).poll(timeout, max(args.get("most", 1), 1))
+        told = [(events, self.watched.get((args["epoll_fd"], fd), fd)) for fd, events in found]
+        return Outcome(len(found), out={"events": told})
+
+    # --- beside the script ----------------------------------------------------------------------------------
+
+    def info(self, fd: int) -> dict[str, int]:
+        """TCP_INFO; empty when the descriptor has none."""
+        try:
+            with self._socket_of(fd) as sock:
+                return tcp_info(sock.getsockopt(socket.SOL_TCP, _TCP_INFO, _LONGEST_OPTION))
+        except OSError:
+            return {}
+
+    def wake(self) -> None:
+        """Let calls that wait on one of the descriptors end."""
+        for fd in self.open - self.epolls.keys():
+            try:
+                with self._socket_of(fd) as sock:
+                    sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        """Drop every connection and close every descriptor."""
+        for fd in list(self.open):
+            try:
+                if fd not in self.epolls:
+                    with self._socket_of(fd) as sock:
+                        sock.setsockopt(*_SO_LINGER, struct.pack("ii", 1, 0))
+            except OSError:
+                pass
+            self._close({"fd": fd})
+
+
+def tcp_info(raw: bytes) -> dict[str, int]:
+    """The fields of struct tcp_info by name, as many as there are."""
+    if len(raw) < 8:
+        return {}
+    found = dict(zip(_INFO_8.split(), raw, strict=False))
+    found["snd_wscale"], found["rcv_wscale"] = raw[6] & 15, raw[6] >> 4
+    found["delivery_rate_app_limited"], found["fastopen_client_fail"] = raw[7] & 1, raw[7] >> 1 & 3
+    at = 8
+    later = _INFO_LATER.split()
+    names = [("I", name) for name in _INFO_32.split()]
+    for kind, name in [*names, *zip(later[::2], later[1::2], strict=True)]:
+        size = struct.calcsize(kind)
+        at = (at + size - 1) // size * size
+        if at + size > len(raw):
+            break
+        (found[name],) = struct.unpack_from(kind, raw, at)
+        at += size
+    return {f"tcpi_{name}": value for name, value in found.items()}
+
+
+def _control(level: int, kind: int, value: bytes) -> Any:
+    """A control message as scripts write it: a number, or the fields of its struct."""
+    if (level, kind) in _ERRORS and len(value) >= 16:
+        return struct.unpack_from("IBBBxII", value)
+    if len(value) == 4:
+        return int.from_bytes(value, "little")
+    return value
+
+
+_CALLS: Final[dict[str, Callable[[Syscalls, dict[str, Any]], Outcome]]] = {
+    "socket": Syscalls._socket,
+    "bind": Syscalls._bind,
+    "listen": Syscalls._listen,
+    "accept": Syscalls._accept,
+    "accept4": Syscalls._accept,
+    "connect": Syscalls._connect,
+    "read": Syscalls._read,
+    "recv": Syscalls._recv,
+    "recvfrom": Syscalls._recv,
+    "recvmsg": Syscalls._recvmsg,
+    "write": Syscalls._write,
+    "send": Syscalls._send,
+    "sendto": Syscalls._send,
+    "sendmsg": Syscalls._sendmsg,
+    "shutdown": Syscalls._shutdown,
+    "close": Syscalls._close,
+    "setsockopt": Syscalls._setsockopt,
+    "getsockopt": Syscalls._getsockopt,
+    "fcntl": Syscalls._fcntl,
+    "ioctl": Syscalls._ioctl,
+    "poll": Syscalls._poll,
+    "epoll_create": Syscalls._epoll_create,
+    "epoll_create1": Syscalls._epoll_create,
+    "epoll_ctl": Syscalls._epoll_ctl,
+    "epoll_wait": Syscalls._epoll_wait,
+    "getsockname": lambda self, args: self._names(args, "getsockname"),
+    "getpeername": lambda self, args: self._names(args, "getpeername"),
+}

@@ -1,0 +1,471 @@
+"""Our stack under a script: one host in virtual time, without a device."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from tcplab.api.states import State
+from tcplab.host import readiness
+from tcplab.host.machine import Machine
+from tcplab.lab.drill import symbols
+from tcplab.lab.drill.shell import Deed
+from tcplab.lab.drill.stack import LOCAL, REMOTE, Outcome, Sniffed
+from tcplab.rng import Rng
+from tcplab.units import NEVER, SEC, US
+from tcplab.wire import ethernet, ipv4
+
+_START: Final = 1_000 * SEC
+"""The host has been up for a while: timestamps and clocks are not at 0."""
+_MAC: Final = bytes.fromhex("020000000001")
+_PEER: Final = bytes.fromhex("020000000002")
+_NONBLOCK: Final = 0o4000
+_DONTWAIT: Final = 0x40
+_ERRQUEUE: Final = 0x2000
+_FASTOPEN: Final = 0x20000000
+_WITHOUT_MEANING: Final = """
+    tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
+    tcp_congestion_control tcp_available_congestion_control tcp_allowed_congestion_control tcp_tso_win_divisor
+    tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_min_tso_segs tcp_limit_output_bytes tcp_autocorking
+    tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
+    tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
+    tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled tcp_probe_interval
+    tcp_probe_threshold tcp_child_ehash_entries tcp_ecn_fallback tcp_reflect_tos tcp_stdurg
+    tcp_workaround_signed_windows mptcp.enabled enabled rmem_max wmem_max default_qdisc netdev_budget_usecs
+    tcp_pingpong_thresh tcp_rcvbuf_low_rtt
+"""
+"""Settings of Linux that scripts make and that this stack does not have: said, and no more."""
+
+
+class Waiting:
+    """A call on its way: `attempt` is repeated whenever something happened."""
+
+    def __init__(self, attempt: Callable[[], Outcome]) -> None:
+        self.attempt = attempt
+        self.outcome: Outcome | None = None
+        self.at = 0
+
+
+class Ours:
+    """`tcplab.lab.drill.stack.Stack` on `tcplab.host.machine.Machine`."""
+
+    exact = True
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self.local = options.get("local_ip") or LOCAL
+        self.remote = options.get("remote_ip") or REMOTE
+        self.machine = Machine("dut", ipv4.address(self.local), _MAC, Rng(1))
+        self.machine.learn(ipv4.address(self.remote), _PEER)
+        self.clock = _START
+        self.machine.now = _START
+        self.sent: deque[Sniffed] = deque()
+        self.waiting: list[Waiting] = []
+        self.flags: dict[int, int] = {}
+        """Descriptor -> O_NONBLOCK or 0."""
+        self.epolls: dict[int, dict[int, tuple[int, int, int]]] = {}
+        """epoll descriptor -> descriptor -> (events, data, what was told)."""
+        self.counted: dict[str, int] = {}
+        self._next_epoll = 100_000
+
+    # --- time and packets -----------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Microseconds from the start."""
+        return (self.clock - _START) // US
+
+    def advance(self, until: int) -> None:
+        """Fire every timer up to `until`."""
+        self._run(until, lambda: False)
+
+    def _run(self, until: int, enough: Callable[[], bool]) -> None:
+        end = _START + until * US
+        while not enough() and self.machine.deadline != NEVER and self.machine.deadline <= end:
+            self.clock = max(self.clock, self.machine.deadline)
+            self.machine.on_timer(self.clock)
+            self._happened()
+        if not enough():
+            self.clock = max(self.clock, end)
+
+    def _happened(self) -> None:
+        """Something was done: take what the host sent, and let the calls that wait try again."""
+        self._collect()
+        for waiting in list(self.waiting):
+            self._try(waiting)
+            self._collect()
+
+    def _collect(self) -> None:
+        out, self.machine.out = self.machine.out, []
+        for outgoing in out:
+            if ethernet.parse(outgoing.frame)[2] == ethernet.ETH_IP:
+                packet = bytes(outgoing.frame[ethernet.HEADER :])
+                self.sent.append(Sniffed(self.now(), packet, f"{outgoing.why} ({outgoing.ref})"))
+
+    def inject(self, packet: bytes) -> None:
+        """A packet arrives."""
+        frame = ethernet.header(_MAC, _PEER, ethernet.ETH_IP) + packet
+        self.machine.on_frame(self.clock, frame)
+        self._happened()
+
+    def sniff(self, until: int) -> Sniffed | None:
+        """The next packet that the host sends."""
+        if not self.sent:
+            self._run(until, lambda: bool(self.sent))
+        return self.sent.popleft() if self.sent else None
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+    # --- calls ----------------------------------------------------------------------------------------------
+
+    def start(self, name: str, args: dict[str, Any]) -> Waiting:
+        """Try the call now; it stays on its way if it would block."""
+        function = _CALLS.get(name)
+        if function is None:
+            raise NotImplementedError("this stack has no such call")
+        waiting = Waiting(function(self, args))
+        self.waiting.append(waiting)
+        self._happened()
+        return waiting
+
+    def finish(self, pending: Any, until: int) -> None:
+        """Let time pass until it ends."""
+        self._run(until, lambda: pending.outcome is not None)
+
+    def _try(self, waiting: Waiting) -> None:
+        try:
+            waiting.outcome = waiting.attempt()
+        except _Blocked:
+            return
+        except OSError as error:
+            waiting.outcome = Outcome(-1, error.errno or errno.EIO)
+        waiting.at = self.now()
+        if waiting in self.waiting:
+            self.waiting.remove(waiting)
+
+    def _call(self, op: str, *args: Any) -> Any:
+        return self.machine.call(self.clock, op, *args)
+
+    def _patient(self, fd: int, flags: int = 0) -> bool:
+        return not (self.flags.get(fd, 0) & _NONBLOCK or flags & _DONTWAIT)
+
+    def _blocking(self, fd: int, flags: int, op: str, *args: Any) -> Any:
+        """The call; _Blocked when the caller waits for it, else EAGAIN as it is."""
+        try:
+            return self._call(op, *args)
+        except BlockingIOError:
+            if self._patient(fd, flags):
+                raise _Blocked from None
+            raise
+
+    def _socket(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        def attempt() -> Outcome:
+            if args["type"] & 0xF != 1:
+                raise OSError(errno.ESOCKTNOSUPPORT, "only stream sockets")
+            fd = self._call("socket")
+            self.flags[fd] = args["type"] & _NONBLOCK
+            return Outcome(fd)
+
+        return attempt
+
+    def _bind(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        addr, port = args["address"]
+        return self._plain("bind", args["fd"], ipv4.address(addr) if addr else 0, port)
+
+    def _plain(self, op: str, *args: Any) -> Callable[[], Outcome]:
+        def attempt() -> Outcome:
+            self._call(op, *args)
+            return Outcome()
+
+        return attempt
+
+    def _accept(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        fd = args["fd"]
+
+        def attempt() -> Outcome:
+            new, (_, port) = self._blocking(fd, 0, "accept", fd)
+            self.flags[new] = args.get("flags", 0) & _NONBLOCK
+            return Outcome(new, out={"port": port})
+
+        return attempt
+
+    def _connect(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        fd = args["fd"]
+        addr, port = args["address"]
+
+        def attempt() -> Outcome:
+            self._blocking(fd, 0, "connect", fd, ipv4.address(addr or self.remote), port)
+            return Outcome()
+
+        return attempt
+
+    def _read(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        fd, flags = args["fd"], args.get("flags", 0)
+
+        def attempt() -> Outcome:
+            if flags & _ERRQUEUE:
+                raise OSError(errno.EAGAIN, "the error queue is empty")
+            extra = (flags & ~_DONTWAIT,) if flags & ~_DONTWAIT else ()
+            data = self._blocking(fd, flags, "recv", fd, args["size"], *extra)
+            return Outcome(len(data), out={"data": data})
+
+        return attempt
+
+    def _write(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        fd, flags, rest = args["fd"], args.get("flags", 0), bytes(args["data"])
+        done = 0
+        opening = False
+
+        def attempt() -> Outcome:
+            nonlocal done, flags, opening
+            plain = flags & ~(_DONTWAIT | _FASTOPEN)
+            while True:
+                try:
+                    if args.get("address") and not done:
+                        addr, port = args["address"]
+                        done += self._call(
+                            "sendto", fd, rest, flags & ~_DONTWAIT, ipv4.address(addr or self.remote), port
+                        )
+                    else:
+                        done += self._call("send", fd, rest[done:], plain)
+                except BlockingIOError as error:
+                    if self._patient(fd, flags):
+                        raise _Blocked from None
+                    if done:
+                        return Outcome(done)
+                    raise error from None
+                except OSError:
+                    if done and not opening:
+                        return Outcome(done)
+                    raise
+                if self._patient(fd, flags) and self._opening(fd):
+                    opening = True  # Fast Open: what the SYN took counts only if the handshake succeeds
+                    raise _Blocked
+                if done >= len(rest):
+                    return Outcome(done)
+
+        return attempt
+
+    def _opening(self, fd: int) -> bool:
+        sock = self.machine.sockets.get(fd)
+        return sock is not None and sock.conn is not None and sock.conn.state is State.SYN_SENT
+
+    def _recvmsg(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        message = args["message"]
+        inner = self._read({"fd": args["fd"], "size": message["size"], "flags": args["flags"]})
+
+        def attempt() -> Outcome:
+            outcome = inner()
+            control = []
+            if message["control"] is not None and self._call("getsockopt", args["fd"], "TCP_INQ"):
+                control.append((6, 36, self._inq(args["fd"])))
+            outcome.out |= {"flags": 0, "control": control}
+            return outcome
+
+        return attempt
+
+    def _sendmsg(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        message = args["message"]
+        return self._write({**args, "data": message["data"]})
+
+    def _shutdown(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        how = {0: "rd", 1: "wr", 2: "rdwr"}.get(args["how"], str(args["how"]))
+        return self._plain("shutdown", args["fd"], how)
+
+    def _close(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        fd = args["fd"]
+
+        def attempt() -> Outcome:
+            if fd in self.epolls:
+                del self.epolls[fd]
+                return Outcome()
+            for watched in self.epolls.values():
+                watched.pop(fd, None)
+            self._blocking(fd, 0, "close", fd)
+            return Outcome()
+
+        return attempt
+
+    def _setsockopt(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        name = symbols.option_name(args["level"], args["option"])
+        value = args["setting"]
+        if isinstance(value, int) and value >= 1 << 31:
+            value -= 1 << 32
+        return self._plain("setsockopt", args["fd"], name, value)
+
+    def _getsockopt(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        name = symbols.option_name(args["level"], args["option"])
+
+        def attempt() -> Outcome:
+            value = self._call("getsockopt", args["fd"], name)
+            return Outcome(out={} if isinstance(value, dict) else {"value": value})
+
+        return attempt
+
+    def _fcntl(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        fd = args["fd"]
+
+        def attempt() -> Outcome:
+            if fd not in self.machine.sockets:
+                raise OSError(errno.EBADF, "no such descriptor")
+            if args["command"] == symbols.CONSTANTS["F_SETFL"]:
+                self.flags[fd] = (args.get("argument") or 0) & _NONBLOCK
+                return Outcome()
+            if args["command"] == symbols.CONSTANTS["F_GETFL"]:
+                return Outcome(2 | self.flags.get(fd, 0))
+            return Outcome()
+
+        return attempt
+
+    def _ioctl(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        def attempt() -> Outcome:
+            sock = self.machine.sockets.get(args["fd"])
+            if sock is None:
+                raise OSError(errno.EBADF, "no such descriptor")
+            if sock.conn is None:
+                raise OSError(errno.EINVAL, "not connected")
+            if args["request"] == symbols.CONSTANTS["SIOCINQ"]:
+                return Outcome(out={"value": self._inq(args["fd"])})
+            conn = sock.conn
+            if args["request"] == symbols.CONSTANTS["SIOCOUTQ"]:
+                return Outcome(out={"value": len(conn.sndq) + (conn.fin_queued and conn.snd_nxt != conn.snd_una)})
+            if args["request"] == symbols.CONSTANTS["SIOCOUTQNSD"]:
+                return Outcome(out={"value": (conn.data_end - conn.snd_nxt) & 0xFFFFFFFF})
+            raise OSError(errno.ENOTTY, "no such ioctl")
+
+        return attempt
+
+    def _inq(self, fd: int) -> int:
+        sock = self.machine.sockets[fd]
+        return len(sock.conn.rcvq) + (sock.conn.fin_rcvd and not sock.conn.rcvq) if sock.conn is not None else 0
+
+    # --- poll and epoll -------------------------------------------------------------------------------------
+
+    def _mask(self, fd: int) -> int:
+        sock = self.machine.sockets.get(fd)
+        return readiness.mask(sock) if sock is not None else symbols.POLL["POLLNVAL"]
+
+    def _poll(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        end = self.clock + args["timeout"] * 1_000_000 if args["timeout"] >= 0 else NEVER
+
+        def attempt() -> Outcome:
+            found = [
+                self._mask(fd) & (events | readiness.ALWAYS | symbols.POLL["POLLNVAL"])
+                for fd, events, _ in args["polled"]
+            ]
+            ready = sum(1 for events in found if events)
+            if not ready and self.clock < end:
+                raise _Blocked
+            return Outcome(ready, out={"revents": found})
+
+        return attempt
+
+    def _epoll_create(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        def attempt() -> Outcome:
+            self._next_epoll += 1
+            self.epolls[self._next_epoll] = {}
+            return Outcome(self._next_epoll)
+
+        return attempt
+
+    def _epoll_ctl(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        def attempt() -> Outcome:
+            watched = self.epolls.get(args["epoll_fd"])
+            fd = args["fd"]
+            if watched is None or fd not in self.machine.sockets:
+                raise OSError(errno.EBADF, "no such descriptor")
+            adding = args["command"] == symbols.POLL["EPOLL_CTL_ADD"]
+            if adding == (fd in watched):
+                raise OSError(errno.EEXIST if adding else errno.ENOENT, "watched already, or not")
+            if args["command"] == symbols.POLL["EPOLL_CTL_DEL"]:
+                del watched[fd]
+            else:
+                events, data = args["epoll_event"]
+                watched[fd] = (events, data, 0)
+            return Outcome()
+
+        return attempt
+
+    def _epoll_wait(self, args: dict[str, Any]) -> Callable[[], Outcome]:
+        end = self.clock + args["timeout"] * 1_000_000 if args["timeout"] >= 0 else NEVER
+
+        def attempt() -> Outcome:
+            watched = self.epolls.get(args["epoll_fd"])
+            if watched is None:
+                raise OSError(errno.EBADF, "no such descriptor")
+            found = []
+            for fd, (events, data, told) in list(watched.items()):
+                holds = self._mask(fd) & (events | readiness.ALWAYS)
+                new = holds & ~told if events & symbols.POLL["EPOLLET"] else holds
+                watched[fd] = (events, data, holds)
+                if new:
+                    found.append((holds, data))
+            if not found and self.clock < end:
+                raise _Blocked
+            return Outcome(len(found), out={"events": found})
+
+        return attempt
+
+    # --- the rest -------------------------------------------------------------------------------------------
+
+    def info(self, fd: int) -> dict[str, int]:
+        """TCP_INFO."""
+        if fd not in self.machine.sockets:
+            return {}
+        try:
+            found = self._call("getsockopt", fd, "TCP_INFO")
+        except OSError:
+            return {}
+        return dict(found)
+
+    def configure(self, deed: Deed) -> str:
+        """Settings go to the host; what has no meaning for it is said."""
+        if deed.kind == "sysctl":
+            if deed.name in _WITHOUT_MEANING.split():
+                return f"sysctl {deed.name} has no meaning for this stack"
+            if deed.name == "tcp_ecn" and deed.value.strip() in ("0", "2"):
+                return ""
+            self.machine.sysctl.set(deed.name, deed.value)
+        elif deed.kind == "mtu" and deed.value != "1500":
+            return f"the MTU stays 1500, not {deed.value}"
+        elif deed.kind == "nstat":
+            self.counted = dict(self.machine.counters)
+        elif deed.kind == "counted" and self.machine.counters.get(deed.name, 0) == self.counted.get(deed.name, 0):
+            return "that it did not"
+        return ""
+
+
+class _Blocked(Exception):
+    """The call waits."""
+
+
+_CALLS: Final[dict[str, Callable[[Ours, dict[str, Any]], Callable[[], Outcome]]]] = {
+    "socket": Ours._socket,
+    "bind": Ours._bind,
+    "listen": lambda self, args: self._plain("listen", args["fd"], args["backlog"]),
+    "accept": Ours._accept,
+    "accept4": Ours._accept,
+    "connect": Ours._connect,
+    "read": Ours._read,
+    "recv": Ours._read,
+    "recvfrom": Ours._read,
+    "recvmsg": Ours._recvmsg,
+    "write": Ours._write,
+    "send": Ours._write,
+    "sendto": Ours._write,
+    "sendmsg": Ours._sendmsg,
+    "shutdown": Ours._shutdown,
+    "close": Ours._close,
+    "setsockopt": Ours._setsockopt,
+    "getsockopt": Ours._getsockopt,
+    "fcntl": Ours._fcntl,
+    "ioctl": Ours._ioctl,
+    "poll": Ours._poll,
+    "epoll_create": Ours._epoll_create,
+    "epoll_create1": Ours._epoll_create,
+    "epoll_ctl": Ours._epoll_ctl,
+    "epoll_wait": Ours._epoll_wait,
+    "getsockname": lambda self, args: self._plain("getsockname", args["fd"]),
+    "getpeername": lambda self, args: self._plain("getpeername", args["fd"]),
+}
