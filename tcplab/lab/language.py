@@ -53,12 +53,12 @@ _RULE: Final = "[flags=FLAGS] [data] [conn=NAME] [nth=COUNT] [p=PERCENT]"
 FORMS: Final = (
     Form("HOST listen PORT [backlog=NUMBER]", "open a listening port"),
     Form("HOST accept PORT as NAME", "take a connection from the accept queue, as soon as there is one"),
-    Form("HOST send NAME DATA [more] [eor]", 'send "text", or that many octets; more: MSG_MORE, eor: MSG_EOR'),
-    Form("HOST recv NAME COUNT [peek]", "receive up to that many octets, as soon as there are some; peek: MSG_PEEK"),
     Form(
         "HOST connect HOST:PORT as NAME [from=PORT] [fastopen=DATA]",
         "connect; how it went is told when it is known; fastopen: with this data in the SYN, if there is a cookie",
     ),
+    Form("HOST send NAME DATA [more] [eor]", 'send "text", or that many octets; more: MSG_MORE, eor: MSG_EOR'),
+    Form("HOST recv NAME COUNT [peek]", "receive up to that many octets, as soon as there are some; peek: MSG_PEEK"),
     Form("HOST shutdown NAME HOW", "close one direction: rd, wr or rdwr"),
     Form("HOST close SOCKET", "close a connection, or the listener on a port"),
     Form("HOST abort NAME", "close with a RST (SO_LINGER 0)"),

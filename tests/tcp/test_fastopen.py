@@ -569,6 +569,22 @@ def test_data_waits_for_the_third_step_before_it_is_repeated() -> None:
     assert (view.state, view.packets_out, view.send_q, view.ca_state) == ("ESTABLISHED", 0, 0, "Open")
 
 
+def test_lost_third_steps_do_not_make_the_window_small() -> None:
+    pair, listener = taught()
+    sendto(pair)
+    pair.run(8 * MS)
+    pair.lose = lambda host, seg: host == "a"
+    pair.call("b", "send", accepted(pair, listener), b"answer")
+    pair.run(4 * SEC)
+    assert (pair.conn("b").cwnd, pair.conn("b").ssthresh) == (1, 5)
+    pair.lose = None
+    pair.run(5 * SEC)
+    view = pair.conn("b")
+    assert (view.state, view.cwnd, view.ssthresh, view.ca_state) == ("ESTABLISHED", 10, 0x7FFFFFFF, "Open")
+    assert pair.counter("b", "TcpExtTCPLossUndo") == pair.counter("b", "TcpExtTCPSpuriousRTOs") == 1
+    assert pair.flow().count("b PA 6") == 1
+
+
 def test_the_third_step_may_not_acknowledge_the_data_yet() -> None:
     pair, listener = with_stranger()
     early(pair)
@@ -610,6 +626,18 @@ def test_a_rst_before_the_third_step(first: bool) -> None:
     pair.run(61 * SEC)
     early(pair, 5002)
     assert pair.conns("b") == ["SYN_RECV"], "only the newest, or only the second"
+
+
+@pytest.mark.parametrize("cookie", [True, False])
+def test_an_inexact_rst_is_challenged_once(cookie: bool) -> None:
+    pair, _ = with_stranger(qlen=int(cookie))
+    early(pair)
+    for _ in range(2):
+        answer(pair, RST, 1005)
+    answer(pair, ACK, 200_000, iss(pair) + 1)
+    assert pair.flow() == ["b SA", "b A"]
+    names = "TCPChallengeACK", "TCPACKSkippedChallenge", "TCPACKSkippedSynRecv"
+    assert [pair.counter("b", f"TcpExt{name}") for name in names] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
