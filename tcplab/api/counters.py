@@ -64,6 +64,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPLossProbes": "tail loss probes that were sent",
     "TcpExtTCPLossProbeRecovery": "losses that a tail loss probe repaired",
     "TcpExtTCPLossUndo": "RTOs that were wrong: cwnd is again what it was",
+    "TcpExtPruneCalled": "segments for which the receive buffer had no room at first",
+    "TcpExtTCPZeroWindowDrop": "segments dropped because the window was shut",
     "TcpExtTCPOFOQueue": "segments that came out of order",
     "TcpExtTCPRcvQDrop": "data dropped because the receive buffer was full",
     "TcpExtTCPRenoRecovery": "recoveries that duplicate ACKs began",
