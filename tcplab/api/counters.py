@@ -66,6 +66,7 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPLossUndo": "RTOs that were wrong: cwnd is again what it was",
     "TcpExtPruneCalled": "segments for which the receive buffer had no room at first",
     "TcpExtTCPZeroWindowDrop": "segments dropped because the window was shut",
+    "TcpExtTCPOFODrop": "segments out of order for which the receive buffer had no room",
     "TcpExtTCPOFOQueue": "segments that came out of order",
     "TcpExtTCPRcvQDrop": "data dropped because the receive buffer was full",
     "TcpExtTCPRenoRecovery": "recoveries that duplicate ACKs began",

@@ -96,13 +96,11 @@ def reason_to_ack_now(tcb: Tcb) -> str:
         return "ACK at once: the receive buffer is full, the window is 0"
     if tcb.pending & NOW:
         return "ACK at once: the peer must learn of this"
+    if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:  # which may end the quick ACKs
+        return "ACK at once: more than one full segment is unacknowledged"
     if in_quickack(tcb):
         return f"quick ACK, {tcb.quick} more at once"
-    if tcb.ooo:
-        return "ACK at once: data is missing"
-    if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:
-        return "ACK at once: more than one full segment is unacknowledged"
-    return ""
+    return "ACK at once: data is missing" if tcb.ooo else ""
 
 
 def check(tcb: Tcb) -> str:

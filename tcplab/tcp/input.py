@@ -361,18 +361,28 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif seg.payload and seg.seq == tcb.rcv_nxt and not window.offered(tcb):
-        why = "the window is shut: nothing was asked for"
-        tcb.host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
-        delack.enter_quickack(tcb)
-        tcb.pending |= delack.SCHED
-    elif seg.payload and not rcvbuf.make_room(tcb) and tcb.rcvq:
-        tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
-        tcb.pending |= NOMEM
     elif seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
-    else:
+    elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
+
+
+def _has_room(tcb: Tcb, seg: Segment) -> bool:
+    """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
+    host = tcb.host
+    if seg.payload and not window.offered(tcb):
+        why = "the window is shut: nothing was asked for"
+        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
+        return False
+    if rcvbuf.make_room(tcb):
+        return True
+    tcb.pending |= NOMEM | delack.NOW
+    if not seg.payload or not tcb.rcvq:
+        return True
+    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+    return False
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
@@ -409,6 +419,9 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
+    if not rcvbuf.make_room(tcb):
+        host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
+        return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
