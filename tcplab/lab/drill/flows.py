@@ -20,6 +20,8 @@ class Flows:
         self.flows: list[wire.Flow] = []
         self.listening: dict[int, int] = {}
         """Port -> descriptor of the script."""
+        self.listener = -1
+        """The descriptor that listened last."""
         self.bound: dict[int, int] = {}
         self.connecting: list[tuple[int, int]] = []
         """(descriptor, the peer's port) of connect() calls whose SYN was not seen."""
@@ -30,7 +32,7 @@ class Flows:
 
     def current_fd(self) -> int:
         """The script's descriptor of the connection at hand; -1: nobody has it yet."""
-        return self.current.fd if self.current is not None else -1
+        return self.current.fd if self.current is not None else self.listener
 
     # --- packets --------------------------------------------------------------------------------------------
 
@@ -145,10 +147,13 @@ class Flows:
             args.setdefault("address", None)
             if args["address"] is None and (name == "connect" or args["flags"] & 0x20000000):
                 args["address"] = ("", self.connect_port)
-            if args["address"] is not None and not any(entry[0] == fd for entry in self.connecting):
+            fresh = args["address"] not in (None, ("unspec", 0))
+            if fresh and not any(entry[0] == fd for entry in self.connecting):
                 self.connecting.append((fd, args["address"][1]))
         elif name == "listen":
             self.listening[self.bound.get(fd, self.bind_port)] = fd
+            self.listener = fd
+            self.current = None  # the next SYN of the peer is for it
 
     def after(self, event: Event, args: dict[str, Any], outcome: Outcome) -> None:
         """A call has ended: who has which descriptor now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import queue
 import select
 import threading
@@ -44,7 +45,9 @@ class Kernel:
     def __init__(self, options: dict[str, str]) -> None:
         self.local = options.get("local_ip") or LOCAL
         self.remote = options.get("remote_ip") or REMOTE
-        self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", int(options.get("mtu") or 1500))
+        mtu, mss = int(options.get("mtu") or 1500), int(options.get("mss") or 0)
+        self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", mtu, mss)
+        self._haste = _hurry(None)
         self.syscalls = Syscalls(self.host, self.local, self.remote)
         self.poller = select.poll()
         self.poller.register(self.host.fileno(), select.POLLIN)
@@ -64,6 +67,7 @@ class Kernel:
     def _begin(self) -> None:
         if self.begun is None:
             self.begun = time.monotonic_ns()
+            self.syscalls.epoch = time.time_ns()
 
     def advance(self, until: int) -> None:
         """Sleep."""
@@ -138,6 +142,11 @@ class Kernel:
                 return f"sysctl {deed.name} = {deed.value} could not be set: {error.strerror}"
         elif deed.kind == "mtu":
             self.host.mtu(int(deed.value))
+        elif deed.kind == "offload":
+            try:
+                self.host.offload(deed.name, deed.value == "on")
+            except OSError as error:
+                return f"the offload {deed.name} could not be switched {deed.value}: {error.strerror}"
         elif deed.kind == "nstat":
             self.counted = self.host.counters()
         elif deed.kind == "counted":
@@ -150,11 +159,28 @@ class Kernel:
 
     def close(self) -> None:
         """Drop the connections; the namespace goes with its last socket."""
+        _hurry(self._haste)
         self._work.put(None)
         self.syscalls.wake()
         self._worker.join(_FAREWELL)
         self.syscalls.close()
         self.host.close()
+
+
+def _hurry(before: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Let this thread, and those that it starts, run as soon as they can; `before`: what to go back to.
+
+    A script's times are milliseconds, and other programs may keep every processor busy. Only root may.
+    """
+    try:
+        if before is None:
+            before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        else:
+            os.sched_setscheduler(0, before[0], os.sched_param(before[1]))
+    except OSError:
+        return None
+    return before
 
 
 def _summed(packet: bytes) -> bytes:
