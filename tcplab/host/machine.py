@@ -6,13 +6,13 @@ afterwards. TCP sees the machine as its `tcplab.tcp.env.Env`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from errno import EHOSTUNREACH
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from tcplab.api.events import AnyEvent, Dropped
+from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, view
@@ -30,7 +30,7 @@ from tcplab.wire import ethernet, ipv4
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire.errors import WireError
 from tcplab.wire.ipv4 import text as ip_text
-from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
+from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment, flag_names
 
 NETWORK_BITS: Final = 24
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
@@ -62,11 +62,13 @@ class Machine:
         self.port_stream = rng.stream(f"host-{name}/ports")
         self.counters: dict[str, int] = defaultdict(int)
         self.flows: dict[FlowKey, Endpoint] = {}
-        self.listeners: dict[int, Listener] = {}
+        self.listeners: dict[int, list[Listener]] = {}
+        """By port; several share one with SO_REUSEPORT."""
         self.sockets: dict[int, Socket] = {}
         self.neighbours: dict[int, bytes] = {}
         self.resolving: dict[int, arp.Resolution] = {}
         self.woken: list[Callable[[], None]] = []
+        self._to_itself: deque[tuple[bytes, str, str]] = deque()
         self._next_fd = 3
         self._timers: list[tuple[Nanos, int, Timed]] = []
         self._serial = 0
@@ -97,7 +99,7 @@ class Machine:
     def on_timer(self, now: Nanos) -> None:
         """Run everything that is due."""
         self.now = now
-        while self.deadline <= now:
+        while self._due() <= now:
             _, _, item = heappop(self._timers)
             item.queued = NEVER
             item.on_timer()
@@ -113,9 +115,9 @@ class Machine:
             self._settle()
 
     def wait(self, fd: int, writable: bool, wake: Callable[[], None]) -> None:
-        """Call `wake` once when trying again on `fd` makes sense; at once when the descriptor is gone."""
+        """Call `wake` once when trying again on `fd` makes sense; in the next instant when it does already."""
         sock = self.sockets.get(fd)
-        if sock is None:
+        if sock is None or (writable and sock.outcome_known):
             self.woken.append(wake)
         else:
             (sock.writers if writable else sock.readers).append(wake)
@@ -127,7 +129,11 @@ class Machine:
 
     @property
     def deadline(self) -> Nanos:
-        """When the next timer is due; NEVER when none is armed. Entries that moved are put right on the way."""
+        """When the next timer is due, or now if somebody is to be woken; NEVER when nothing is."""
+        return self.now if self.woken else self._due()
+
+    def _due(self) -> Nanos:
+        """When the next timer is due. Entries that moved are put right on the way."""
         heap = self._timers
         while heap:
             when, _, item = heap[0]
@@ -143,11 +149,14 @@ class Machine:
 
     def next_timer(self) -> str:
         """What the earliest deadline is: `RTO 10.77.0.1:40001>10.77.0.2:80`."""
-        return view.timer_text(self._timers[0][2]) if self.deadline != NEVER else ""
+        return view.timer_text(self._timers[0][2]) if self._due() != NEVER else ""
 
     def _settle(self) -> None:
-        """TCP is done with the input: now let the applications that it woke try again."""
-        while self.woken:
+        """TCP is done with the input: take what it sent to this host, then let whom it woke try again."""
+        while self._to_itself or self.woken:
+            if self._to_itself:
+                self._loop_back(*self._to_itself.popleft())
+                continue
             woken, self.woken = self.woken, []
             for wake in woken:
                 wake()
@@ -163,12 +172,26 @@ class Machine:
             self.dropped("", "martian", "", why, "Linux fib_validate_source")
         elif ip.offset or ip.mf:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
-        elif ip.proto == ipv4.PROTO_TCP:
+        else:
+            self._payload(frame, ip)
+
+    def _payload(self, frame: bytes, ip: ipv4.Ipv4) -> None:
+        if ip.proto == ipv4.PROTO_TCP:
             self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
         elif ip.proto == ipv4.PROTO_ICMP:
             icmp.arrives(self, frame, ip)
         else:
             self.dropped("", "protocol", "IpInUnknownProtos", f"IP protocol {ip.proto} is not spoken here")
+
+    def _loop_back(self, packet: bytes, why: str, ref: str) -> None:
+        """A packet to the host's own address: it arrives without having been on any wire."""
+        ip = ipv4.parse(packet, 0)
+        if self._emit is not None and ip.proto == ipv4.PROTO_TCP:
+            seg = wire_tcp.parse(packet, ip.start, ip.end, ip.src, ip.dst)
+            label = f"{ip_text(ip.src)}:{seg.sport}>{ip_text(ip.dst)}:{seg.dport}"
+            size = f" {len(seg.payload)}" if seg.payload else ""
+            self._emit(Noted(self.now, self.name, label, 0, f"loops {flag_names(seg.flags)}{size}", why, ref))
+        self._payload(packet, ip)
 
     def _tcp(self, seg: Segment, src: int) -> None:
         self.counters["TcpInSegs"] += 1
@@ -176,7 +199,7 @@ class Machine:
         if flow is not None:
             flow.on_segment(seg)
             return
-        listener = self.listeners.get(seg.dport)
+        listener = self._listener(seg, src)
         if listener is not None:
             listen.segment_arrives(listener, seg, src)
         elif seg.flags & RST:
@@ -185,6 +208,15 @@ class Machine:
             )
         else:
             self.reply_rst(seg, src, "no socket: nobody listens on this port", "RFC 9293 3.10.7.1")
+
+    def _listener(self, seg: Segment, src: int) -> Listener | None:
+        """Who listens; of several the four-tuple's hash names one (reuseport_select_sock)."""
+        group = self.listeners.get(seg.dport)
+        if group is None:
+            return None
+        if len(group) == 1:
+            return group[0]
+        return group[self.isn.ts_offset(self.addr, seg.dport, src, seg.sport) * len(group) >> 32]
 
     def _label(self, seg: Segment, src: int) -> str:
         return f"{ip_text(self.addr)}:{seg.dport}>{ip_text(src)}:{seg.sport}"
@@ -212,6 +244,9 @@ class Machine:
     def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:
         """Put `payload` into a packet for `dst`; ask for the neighbour's MAC first when it is not known."""
         packet = ipv4.build(self.addr, dst, proto, payload, ident, self.sysctl.ip_default_ttl)
+        if dst == self.addr:
+            self._to_itself.append((packet, why, ref))
+            return
         mac = self.neighbours.get(dst)
         if mac is None:
             if dst >> (32 - NETWORK_BITS) == self.addr >> (32 - NETWORK_BITS):
@@ -255,7 +290,7 @@ class Machine:
 
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
         """A newer SYN ended a TIME_WAIT: the listener takes it, if there is one."""
-        listener = self.listeners.get(seg.dport)
+        listener = self._listener(seg, src)
         if listener is None:
             self.reply_rst(seg, src, "nobody listens on this port any more", "RFC 9293 3.10.7.1")
         else:

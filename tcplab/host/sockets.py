@@ -12,6 +12,7 @@ from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.timewait import TimeWait
+from tcplab.units import NEVER, SEC, Nanos
 from tcplab.wire.ipv4 import text as ip_text
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "congestion", "conn", "connecting", "fastopen", "fd", "linger", "listener", "machine", "options",
-        "port", "readers", "writers",
+        "bound", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering", "listener",
+        "machine", "options", "port", "readers", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
@@ -42,6 +43,10 @@ class Socket:
         self.linger: tuple[int, int] = (0, 0)
         self.congestion: str = "reno"
         self.fastopen: fastopen.Settings = fastopen.Settings()
+        self.lingering: Linger | None = None
+        """close() was called and waits."""
+        self.error = 0
+        """A pending error that outlived its connection."""
         self.readers: list[Wake] = []
         self.writers: list[Wake] = []
 
@@ -55,23 +60,34 @@ class Socket:
 
     def writable(self) -> None:
         """Connected, room in the buffer, or an error: whoever waits to write tries again."""
-        if self.writers:
+        if self.lingering is not None and not self.lingering.over:
+            self.machine.woken.append(self.lingering.look)
+        elif self.writers:
             self.machine.woken += self.writers
             self.writers.clear()
+
+    @property
+    def outcome_known(self) -> bool:
+        """A call to this very host's address blocked, and before anybody could wait its outcome was there."""
+        conn = self.conn
+        if conn is None or conn.raddr != conn.laddr:
+            return False
+        if self.lingering is not None:
+            return self.lingering.over
+        return self.connecting and conn.state not in (State.SYN_SENT, State.SYN_RECV)
 
     # --- the calls ---
 
     def bind(self, addr: int, port: int) -> None:
         """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
-        if self.bound or self.conn is not None:
+        if self.port or self.conn is not None:
             raise OSError(errno.EINVAL, "the socket is bound already")
         _check_port(port)
         if addr not in (0, self.machine.addr):
             raise OSError(errno.EADDRNOTAVAIL, f"{ip_text(addr)} is not an address of this host")
-        if port == 0:
-            port = ports.ephemeral(self.machine, 0, 0)
-        ports.check_bind(self.machine, self, port)
-        self.port = port
+        if port:
+            ports.check_bind(self.machine, self, port)
+        self.port = port or ports.for_bind(self.machine, self)
         self.bound = True
 
     def listen(self, backlog: int) -> None:
@@ -81,16 +97,16 @@ class Socket:
         if self.listener is not None:
             self.listener.set_backlog(backlog)
             return
-        if not self.bound:
-            self.bind(0, 0)
-        if self.port in self.machine.listeners:
-            raise OSError(errno.EADDRINUSE, f"another socket listens on port {self.port}")
+        if self.port:
+            ports.check_bind(self.machine, self, self.port)
+        else:
+            self.port = ports.for_bind(self.machine, self)
         self.listener = Listener(self.machine, self.port, backlog, self.fd, self.readable, self._inherit)
         options.apply_listener(self, self.listener)
         bits = fastopen.SERVER | fastopen.ALL_LISTENERS
         if self.machine.sysctl.tcp_fastopen & bits == bits and not self.fastopen.max_qlen:
             self.fastopen.max_qlen = self.listener.max_ack_backlog
-        self.machine.listeners[self.port] = self.listener
+        self.machine.listeners.setdefault(self.port, []).append(self.listener)
 
     def accept(self) -> tuple[int, tuple[int, int]]:
         """accept(2): (descriptor, (address, port)) of the oldest complete connection. EAGAIN: none."""
@@ -100,7 +116,7 @@ class Socket:
         if conn is None:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
-        sock.port = self.port
+        sock.port, sock.bound = self.port, True
         sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
@@ -123,11 +139,9 @@ class Socket:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
-        if addr == machine.addr:
-            raise OSError(errno.EADDRNOTAVAIL, "this host has no loopback: connect to the other host")
-        local = self.port or ports.ephemeral(machine, addr, port)
+        local = self.port or ports.for_connect(machine, addr, port)
         old = machine.flows.get((addr, port, local))
-        if old is not None and not ports.usable(machine, addr, port, local):
+        if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):
             raise OSError(errno.EADDRNOTAVAIL, "this port pair is in use")
         self.port = local
         conn = Connection(machine, machine.addr, local, addr, port)
@@ -156,11 +170,16 @@ class Socket:
             raise OSError(errno.EISCONN, "the socket is connected")
         self.connecting = False
         if conn.error or conn.state is State.CLOSED:
-            error, conn.error = conn.error or errno.ECONNABORTED, 0
-            self.conn = None  # the socket can try again
-            if not self.bound:
-                self.port = 0
+            error = conn.error or errno.ECONNABORTED
+            self._disconnect()
             raise OSError(error, f"connect() failed: {errno.errorcode[error]}")
+
+    def _disconnect(self) -> None:
+        """The connection is gone; the socket can try again (tcp_disconnect)."""
+        self.conn = None
+        self.connecting = False
+        if not self.bound:
+            self.port = 0
 
     def _own(self, conn: Connection) -> None:
         self.conn = conn
@@ -171,15 +190,18 @@ class Socket:
         options.apply(self, conn)
 
     def _connected(self) -> Connection:
+        if self.error:
+            error = self.take_error()
+            raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
         if self.conn is None:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return self.conn
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
-        if self.conn is None:
+        if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data, flags)
+        return user.send(self._connected(), data, flags)
 
     def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
         """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
@@ -224,10 +246,25 @@ class Socket:
         return len(conn.sndq) + fin_unacked
 
     def shutdown(self, how: str) -> None:
-        """shutdown(2) with `rd`, `wr` or `rdwr`. ENOTCONN: not connected; EINVAL: another word."""
+        """shutdown(2) with `rd`, `wr` or `rdwr`. ENOTCONN: not connected; EINVAL: another word.
+
+        It ends an attempt to connect, and rd ends listening: the socket can begin anew (inet_shutdown).
+        """
         if how not in ("rd", "wr", "rdwr"):
             raise OSError(errno.EINVAL, f"shutdown takes rd, wr or rdwr, not {how}")
+        if self.listener is not None:
+            if how != "wr":
+                self._stop_listening("shutdown() of the listener", "Linux inet_shutdown")
+                self._disconnect()
+            return
         conn = self._connected()
+        if conn.state is State.SYN_SENT:
+            user.close(conn, (0, 0))
+            self._disconnect()
+            self.error = errno.ECONNRESET
+            self.readable()
+            self.writable()
+            return
         if conn.state is State.CLOSED:
             raise OSError(errno.ENOTCONN, "the connection is over")
         if how != "rd":
@@ -236,18 +273,29 @@ class Socket:
             user.shut_reading(conn)
 
     def close(self) -> None:
-        """close(2). A listener takes the connections that nobody accepted with it: they get RST."""
-        machine = self.machine
-        del machine.sockets[self.fd]
+        """close(2). EAGAIN: SO_LINGER waits for the ACK of the FIN; the descriptor can only be closed, again."""
         if self.listener is not None:
-            machine.listeners.pop(self.port, None)
-            for conn in self.listener.close():
-                conn.dead = True
-                user.abort(conn, "the listener closed before accept()", "Linux inet_csk_listen_stop")
-        if self.conn is not None:
-            user.close(self.conn, self.linger)
+            self._stop_listening("the listener closed before accept()", "Linux inet_csk_listen_stop")
+        if self.lingering is None and self.conn is not None and user.close(self.conn, self.linger):
+            self.lingering = Linger(self, self.conn)
+        if self.lingering is not None and not self.lingering.over:
+            raise BlockingIOError(errno.EAGAIN, "SO_LINGER: the FIN is not acknowledged yet")
+        del self.machine.sockets[self.fd]
         self.readable()
         self.writable()
+
+    def _stop_listening(self, why: str, ref: str) -> None:
+        """The connections that nobody accepted go with the listener: they get RST. accept() is told."""
+        assert self.listener is not None
+        group = self.machine.listeners[self.port]
+        group.remove(self.listener)
+        if not group:
+            del self.machine.listeners[self.port]
+        for conn in self.listener.close():
+            conn.dead = True
+            user.abort(conn, why, ref)
+        self.listener = None
+        self.readable()
 
     def abort(self) -> None:
         """SO_LINGER {1, 0} and close(): RST at once."""
@@ -283,11 +331,43 @@ class Socket:
         """SO_ERROR: the pending error, once; 0 when there is none."""
         conn = self.conn
         if conn is None:
-            return 0
+            error, self.error = self.error, 0
+            return error
         error, conn.error = conn.error, 0
         if error:
             conn.done = True
         return error
+
+
+class Linger:
+    """A close() that waits: until the FIN is acknowledged, or SO_LINGER's seconds are over (sk_stream_wait_close)."""
+
+    __slots__ = ("conn", "deadline", "label", "over", "queued", "sock")
+
+    def __init__(self, sock: Socket, conn: Connection) -> None:
+        self.sock = sock
+        self.conn = conn
+        self.label = conn.label
+        self.over = False
+        seconds = sock.linger[1]
+        self.deadline: Nanos = sock.machine.now + seconds * SEC if seconds > 0 else NEVER
+        self.queued: Nanos = NEVER
+        sock.machine.schedule(self)
+
+    def on_timer(self) -> None:
+        """The seconds are over: the connection goes on without the application."""
+        self._end()
+
+    def look(self) -> None:
+        """Something happened to the connection."""
+        if not self.over and not user.closing(self.conn):
+            self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self.deadline = NEVER
+        user.orphan(self.conn)
+        self.sock.writable()
 
 
 def _check_port(port: int) -> None:
@@ -305,7 +385,7 @@ def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
     if function is None:
         raise OSError(errno.ENOSYS, f"no socket call {op}")
     sock = machine.sockets.get(args[0])
-    if sock is None:
+    if sock is None or (sock.lingering is not None and op not in ("close", "conn")):
         raise OSError(errno.EBADF, f"descriptor {args[0]} is not open")
     return function(sock, *args[1:])
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
 from tcplab.tcp import output
+from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE, path_mss
 from tcplab.tcp.sack import DUPTHRESH
@@ -38,6 +40,11 @@ NAMES: Final = (
 
 def _complete(known: dict[str, int]) -> dict[str, int]:
     return {f"tcpi_{name}": known.get(name, 0) for name in NAMES}
+
+
+def of_all(flows: Iterable[Endpoint]) -> dict[str, dict[str, int]]:
+    """All connections of a host, by their names; what is less than a connection has no TCP_INFO."""
+    return {flow.label: of(flow) for flow in flows if isinstance(flow, Tcb)}
 
 
 def of_listener(listener: Listener) -> dict[str, int]:

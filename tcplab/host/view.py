@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tcplab.api.views import ConnView, HostView, ListenerView, RequestView, TimerView
 from tcplab.host.arp import Resolution
+from tcplab.host.sockets import Linger
 from tcplab.tcp import sack, seq, timers, window
 from tcplab.tcp.env import Timed
 from tcplab.tcp.listen import Listener
@@ -33,7 +34,7 @@ def of(machine: Machine) -> HostView:
         ip_text(machine.addr),
         "tcplab",
         conns,
-        tuple(_listener(machine, listener) for listener in machine.listeners.values()),
+        tuple(_listener(machine, listener) for group in machine.listeners.values() for listener in group),
         {name: count for name, count in sorted(machine.counters.items()) if count},
         machine.sysctl.changed(),
     )
@@ -51,6 +52,7 @@ def _options(tcb: Tcb) -> str:
 def _connection(tcb: Tcb) -> ConnView:
     left = window.offered(tcb)
     not_sent = max(seq.diff(tcb.data_end, tcb.snd_nxt), 0)
+    fin_waits = tcb.fin_queued and not seq.after(tcb.snd_nxt, tcb.data_end)
     return ConnView(
         conn=tcb.label,
         local=f"{ip_text(tcb.laddr)}:{tcb.lport}",
@@ -83,8 +85,8 @@ def _connection(tcb: Tcb) -> ConnView:
         rttvar_us=tcb.mdev >> 2 if tcb.srtt else 0,
         rto_us=tcb.rto // 1000,
         backoff=tcb.backoff,
-        recv_q=len(tcb.rcvq),
-        send_q=len(tcb.sndq),
+        recv_q=len(tcb.rcvq) + (tcb.fin_rcvd and not tcb.fin_read),
+        send_q=seq.diff(tcb.snd_nxt, tcb.snd_una) + not_sent + fin_waits,
         not_sent=not_sent,
         ooo=tuple((first, seq.add(first, len(octets) + fin)) for first, octets, fin in tcb.ooo),
         sacked=sack.edges(tcb),
@@ -180,6 +182,8 @@ def timer_text(item: Timed) -> str:
         return f"{'2MSL' if item.timer == 'timewait' else 'FIN_WAIT_2'} {item.label}"
     if isinstance(item, Request):
         return f"SYN,ACK {item.label}"
+    if isinstance(item, Linger):
+        return f"SO_LINGER {item.label}"
     return f"ARP {item.label}" if isinstance(item, Resolution) else ""
 
 

@@ -176,11 +176,10 @@ class Request:
     def _same_syn(self) -> None:
         """The same SYN again: the peer did not get our SYN,ACK (tcp_check_req). At most one answer in 500 ms."""
         host = self.host
-        if host.now - self.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
+        if self._limited():
             why = "the same SYN again, answered a moment ago"
             host.dropped(self.label, "SYN again", "TcpExtTCPACKSkippedSynRecv", why, "Linux tcp_oow_rate_limited")
             return
-        self.oow_at = host.now
         self.send_syn_ack("the same SYN came again: our SYN,ACK was lost", "RFC 9293 3.10.7.4", rtx=True)
         self.wait()
 
@@ -188,14 +187,27 @@ class Request:
         host = self.host
         host.counters["TcpExtPAWSEstab"] += paws_reject
         host.dropped(self.label, "outside", "", "outside the window of the half-open entry", REF)
-        if seg.flags & RST or host.now - self.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
+        if seg.flags & RST:
             return
+        if not seg.payload and not seg.flags & FIN and self._limited():
+            host.counters["TcpExtTCPACKSkippedSynRecv"] += 1
+            return
+        self._ack("ACK says what is expected instead", REF)
+
+    def _limited(self) -> bool:
+        """One answer to strange empty segments in tcp_invalid_ratelimit ms is enough (tcp_oow_rate_limited)."""
+        host = self.host
+        if host.now - self.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
+            return True
         self.oow_at = host.now
+        return False
+
+    def _ack(self, why: str, ref: str) -> None:
         segment = wire_tcp.build(
             self.laddr, self.raddr, self.listener.port, self.rport, self._snd_nxt(), self.rcv_nxt, ACK,
             self.rcv_wnd >> self.rcv_wscale, self._ts_option(),
         )  # fmt: skip
-        host.send_tcp(self.raddr, segment, 0, "ACK says what is expected instead", "RFC 9293 3.10.7.4")
+        self.host.send_tcp(self.raddr, segment, 0, why, ref)
 
     def _snd_nxt(self) -> int:
         return seq.add(self.iss, 1)
@@ -209,10 +221,13 @@ class Request:
     def _rst(self, seg: Segment) -> None:
         host = self.host
         if seg.seq != self.rcv_nxt:
-            host.counters["TcpExtTCPChallengeACK"] += 1
-            host.dropped(
-                self.label, "RST inexact", "", "in the window, but not the number expected next", "RFC 5961 3.2"
-            )
+            why = "in the window, but not the number expected next"
+            host.dropped(self.label, "RST inexact", "", why, "RFC 5961 3.2")
+            if self._limited():
+                host.counters["TcpExtTCPACKSkippedChallenge"] += 1
+            else:
+                host.counters["TcpExtTCPChallengeACK"] += 1
+                self._ack("challenge ACK: RST in the window, but not exact", "RFC 5961 3.2")
             return
         host.counters["TcpAttemptFails"] += 1
         self._reset()

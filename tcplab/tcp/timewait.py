@@ -27,8 +27,8 @@ class TimeWait:
 
     __slots__ = (
         "armed", "deadline", "host", "ident", "irs", "iss", "key", "label", "laddr", "lport", "oow_at", "queued",
-        "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "rport", "snd_nxt", "state", "ts_off", "ts_ok",
-        "ts_recent", "ts_recent_at",
+        "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
+        "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, state: State, length: Nanos) -> None:
@@ -42,7 +42,7 @@ class TimeWait:
         self.ts_ok, self.ts_off = tcb.ts_ok, tcb.ts_off
         self.ts_recent, self.ts_recent_at = tcb.ts_recent, tcb.ts_recent_at
         self.ident = tcb.ident
-        self.reuse = tcb.reuse
+        self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
         self.armed = self.host.now
         self.queued: Nanos = NEVER

@@ -118,10 +118,13 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
 
     MSG_PEEK leaves them in the buffer; of what MSG_TRUNC throws away come as many zeros.
     """
+    if flags & MSG_OOB:
+        raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
         why = delack.after_read(tcb, len(data)) if not tcb.over else ""
@@ -129,6 +132,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
             output.send_ack(tcb, why, delack.REF)
         return data
     if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
+        tcb.fin_read = tcb.fin_rcvd
         return b""
     _raise_pending(tcb)
     if tcb.shut_rd:
@@ -157,13 +161,22 @@ def close_writing(tcb: Tcb) -> None:
         output.push(tcb, "the rest of the data")
 
 
-def close(tcb: Tcb, linger: tuple[int, int]) -> None:
-    """close(2): the socket goes, the connection ends in its own time. Linux tcp_close, socket(7) SO_LINGER."""
+def closing(tcb: Tcb) -> bool:
+    """Our FIN is not acknowledged yet (sk_stream_closing)."""
+    return tcb.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+
+
+def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
+    """close(2): the socket goes, the connection ends in its own time. Linux tcp_close, socket(7) SO_LINGER.
+
+    True: SO_LINGER wants to wait first, while `closing`; then comes `orphan`.
+    """
     counters = tcb.host.counters
-    tcb.dead = True
+    wait = linger[0] and linger[1]
+    tcb.dead = not wait
     if tcb.over:
-        return
-    if tcb.state is State.SYN_SENT:
+        pass
+    elif tcb.state is State.SYN_SENT:
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
         counters["TcpExtTCPAbortOnClose"] += 1
@@ -173,11 +186,20 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> None:
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
         close_writing(tcb)
-        if tcb.state is State.FIN_WAIT_2:
-            if tcb.linger2 < 0:
-                output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
-            timewait.orphan_fin_wait_2(tcb)
+        if wait and closing(tcb):
+            return True
+    orphan(tcb)
+    return False
+
+
+def orphan(tcb: Tcb) -> None:
+    """The application is gone (sock_orphan)."""
+    tcb.dead = True
     tcb.owner = None
+    if tcb.state is State.FIN_WAIT_2:
+        if tcb.linger2 < 0:
+            output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
+        timewait.orphan_fin_wait_2(tcb)
 
 
 def abort(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:

@@ -86,4 +86,4 @@ def test_ports_and_addresses_that_cannot_be() -> None:
     fd = pair.call("a", "socket")
     assert pair.errno("a", "bind", fd, 0, 70000) == errno.EINVAL
     assert pair.errno("a", "connect", fd, B, 70000) == errno.EINVAL
-    assert pair.errno("a", "connect", fd, A, 80) == errno.EADDRNOTAVAIL
+    assert pair.errno("a", "bind", fd, B, 80) == errno.EADDRNOTAVAIL

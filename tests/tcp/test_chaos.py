@@ -117,7 +117,7 @@ class Chaos:
 @pytest.mark.parametrize("seed", range(80))
 def test_nothing_raises_and_everything_ends(seed: int, early: bool) -> None:
     chaos = Chaos(seed, early)
-    queue = chaos.pair.b.listeners[80].fastopen
+    queue = chaos.pair.b.listeners[80][0].fastopen
     for _ in range(80):
         chaos.step()
     pair = chaos.pair

@@ -200,7 +200,7 @@ def test_the_server_may_close_first() -> None:
     assert pair.flow() == ["a S 3", "b SA", "b PA 3", "b FA"]
     pair.run(50 * MS)
     assert pair.states("b") == ["SYN_RECV", "FIN_WAIT_1", "FIN_WAIT_2"]
-    assert pair.b.listeners[80].fastopen.qlen == 0
+    assert pair.b.listeners[80][0].fastopen.qlen == 0
     assert pair.call("a", "recv", client, 100) == b"all"
     assert pair.call("a", "recv", client, 100) == b""
     pair.call("a", "close", client)
@@ -551,7 +551,7 @@ def test_the_synack_ladder_has_one_step_more() -> None:
     assert pair.times("b", "SA") == [0, 1, 3, 7, 15, 31, 63]
     assert all(sent.seg.fastopen is None and sent.seg.ack == 1004 for sent in pair.sent)
     assert pair.conns("b") == []
-    assert pair.b.listeners[80].fastopen.qlen == 0
+    assert pair.b.listeners[80][0].fastopen.qlen == 0
     assert pair.counter("b", "TcpExtTCPTimeouts") == 7
     assert pair.counter("b", "TcpAttemptFails") == 1
 
@@ -567,6 +567,22 @@ def test_data_waits_for_the_third_step_before_it_is_repeated() -> None:
     answer(pair, ACK, 1004, iss(pair) + 7)
     view = pair.conn("b")
     assert (view.state, view.packets_out, view.send_q, view.ca_state) == ("ESTABLISHED", 0, 0, "Open")
+
+
+def test_lost_third_steps_do_not_make_the_window_small() -> None:
+    pair, listener = taught()
+    sendto(pair)
+    pair.run(8 * MS)
+    pair.lose = lambda host, seg: host == "a"
+    pair.call("b", "send", accepted(pair, listener), b"answer")
+    pair.run(4 * SEC)
+    assert (pair.conn("b").cwnd, pair.conn("b").ssthresh) == (1, 5)
+    pair.lose = None
+    pair.run(5 * SEC)
+    view = pair.conn("b")
+    assert (view.state, view.cwnd, view.ssthresh, view.ca_state) == ("ESTABLISHED", 10, 0x7FFFFFFF, "Open")
+    assert pair.counter("b", "TcpExtTCPLossUndo") == pair.counter("b", "TcpExtTCPSpuriousRTOs") == 1
+    assert pair.flow().count("b PA 6") == 1
 
 
 def test_the_third_step_may_not_acknowledge_the_data_yet() -> None:
@@ -612,6 +628,18 @@ def test_a_rst_before_the_third_step(first: bool) -> None:
     assert pair.conns("b") == ["SYN_RECV"], "only the newest, or only the second"
 
 
+@pytest.mark.parametrize("cookie", [True, False])
+def test_an_inexact_rst_is_challenged_once(cookie: bool) -> None:
+    pair, _ = with_stranger(qlen=int(cookie))
+    early(pair)
+    for _ in range(2):
+        answer(pair, RST, 1005)
+    answer(pair, ACK, 200_000, iss(pair) + 1)
+    assert pair.flow() == ["b SA", "b A"]
+    names = "TCPChallengeACK", "TCPACKSkippedChallenge", "TCPACKSkippedSynRecv"
+    assert [pair.counter("b", f"TcpExt{name}") for name in names] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("flags", "seq", "ack", "drop"),
     [
@@ -646,7 +674,7 @@ def test_close_with_unread_data_resets() -> None:
     pair.run(50 * MS)
     assert "b RA" in pair.flow()
     assert pair.conns("a") == pair.conns("b") == []
-    assert pair.b.listeners[80].fastopen.qlen == 0
+    assert pair.b.listeners[80][0].fastopen.qlen == 0
 
 
 def test_the_listener_closes_before_accept() -> None:

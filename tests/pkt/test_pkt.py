@@ -1,0 +1,97 @@
+"""Packet scripts, one idea each: exact on our stack, within the tolerance on the kernel's, and sharp.
+
+A line `// Kernel: ...` in a script says why it may not run on the kernel (too slow in real time, or our own addition).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tcplab.lab.drill import drill, parser
+from tcplab.lab.drill.ours import Ours
+from tcplab.lab.drill.runner import Runner
+
+HERE = Path(__file__).parent
+SCRIPTS = sorted(HERE.rglob("*.pkt"))
+NAMES = [str(path.relative_to(HERE)) for path in SCRIPTS]
+NOT_ON_THE_KERNEL = re.compile(r"^// Kernel: \S.{10,}$", re.MULTILINE)
+_WORKERS = 8
+_EXPECTED = re.compile(
+    r"""
+      (?<=\ >\ )(?P<seq>[SFPRUEW.]+\ \d+:\d+\(\d+\).*)      # a segment of the host
+    | (?<=\)\ =\ )(?P<result>-?\d+)                         # the result of a call
+    | (?<===\ )(?P<value>\d+)                               # an assertion
+    """,
+    re.VERBOSE,
+)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)
+def test_exact_on_ours(path: Path) -> None:
+    verdict = drill.play(path, exact=True)
+    assert verdict.status == drill.PASSED, verdict.text
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)
+def test_each_says_what_it_is_about(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("// "), "the first line says what the script is about"
+    assert sum(line.startswith("//") or line.strip().startswith("//") for line in lines) >= 2, "prose between packets"
+
+
+def mutants(text: str) -> list[str]:
+    """The script with one expected number changed, one after the other; evenly chosen, five at most."""
+    found: list[str] = []
+    for match in _EXPECTED.finditer(text):
+        begin = match.start()
+        if match["seq"] is not None:
+            for name in (r"ack (\d+)", r"win (\d+)", r"mss (\d+)", r"sack (\d+)"):
+                number = re.search(name, match["seq"])
+                if number is not None:
+                    at = begin + number.start(1)
+                    found.append(f"{text[:at]}{int(number[1]) + 1}{text[at + len(number[1]) :]}")
+        else:
+            old = match[0]
+            new = "1" if old == "-1" else str(int(old) + 1)
+            found.append(f"{text[:begin]}{new}{text[match.end() :]}")
+    step = max(1, -(-len(found) // 5))
+    return found[::step]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)
+def test_one_wrong_number_fails(path: Path) -> None:
+    changed = mutants(path.read_text())
+    assert changed, "the script expects nothing that could be wrong"
+    for text in changed:
+        script = parser.parse(text, str(path), drill.DEFINES)
+        with pytest.raises(Exception):  # noqa: B017  # a mismatch, or a script that makes no sense any more
+            Runner(script, Ours(script.options), exact=True).run()
+
+
+def _on_kernel(path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tcplab", "drill", str(path), "--stack", "kernel"],
+        capture_output=True, text=True, check=False, timeout=120, cwd=HERE.parents[1], env=dict(os.environ),
+    )  # fmt: skip
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.root
+def test_on_the_kernel() -> None:
+    """All that the kernel can run in its own time. What fails beside others is tried again alone, twice."""
+    if os.geteuid() != 0:
+        pytest.skip("the kernel's TCP is drilled as root only")
+    paths = [path for path in SCRIPTS if not NOT_ON_THE_KERNEL.search(path.read_text())]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        said = dict(zip(paths, pool.map(_on_kernel, paths), strict=True))
+    for _ in range(2):
+        said |= {path: _on_kernel(path) for path, text in said.items() if text}
+    failed = [text for text in said.values() if text]
+    assert not failed, f"{len(failed)} of {len(paths)} fail on the kernel:\n" + "\n".join(failed)
