@@ -35,10 +35,9 @@ DEVICE: Final = "tun0"
 _TUNSETIFF: Final = 0x400454CA
 _TUNSETOFFLOAD: Final = 0x400454D0
 _IFF_TUN_NO_PI_VNET_HDR: Final = 0x5001
-_GSO: Final = struct.Struct("BBHHHH")
+_VNET: Final = struct.Struct("BBHHHH")
 """struct virtio_net_hdr: it stands before every packet that is written to the device, or read."""
-_NEEDS_CHECKSUM, _TCPV4 = 1, 1
-_TCP_HEADER, _CHECKSUM = 20, 16
+_GSO_TCPV4: Final = 1
 _TUN_F_CSUM_TSO4_ECN: Final = 0x01 | 0x02 | 0x08
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFMTU = 0x8913, 0x8914, 0x8916, 0x891C, 0x8922
 _SIOCADDRT: Final = 0x890B
@@ -98,14 +97,9 @@ class TunHost:
 
     def inject(self, packet: bytes) -> None:
         """The host receives this IP packet, now: what it answers at once is sent when this returns."""
-        start = (packet[0] & 15) << 2
-        if self.mss and packet[9] == socket.IPPROTO_TCP and len(packet) > start + _TCP_HEADER:
-            data = start + (packet[start + 12] >> 4 << 2)
-            if len(packet) > data + self.mss:
-                whole = _GSO.pack(_NEEDS_CHECKSUM, _TCPV4, data, self.mss, start, _CHECKSUM)
-                os.write(self._fds[0], whole + packet)
-                return
-        os.write(self._fds[0], _GSO.pack(0, 0, 0, 0, 0, 0) + packet)
+        whole = self.mss and packet[9] == socket.IPPROTO_TCP
+        head = _VNET.pack(0, _GSO_TCPV4, 0, self.mss, 0, 0) if whole else bytes(_VNET.size)
+        os.write(self._fds[0], head + packet)
 
     def sniff(self) -> tuple[int, bytes] | None:
         """The next IP packet that the host sent and when, by time.monotonic_ns(); None: there is none."""

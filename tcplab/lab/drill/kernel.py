@@ -24,6 +24,8 @@ _SHORT: Final = 0.002
 """Seconds until a call counts as one that waits."""
 _CHECKSUM: Final = 16
 """Where TCP's header has it."""
+_AWAKE: Final = 700
+"""Microseconds."""
 _FAREWELL: Final = 1.0
 
 
@@ -70,10 +72,10 @@ class Kernel:
             self.syscalls.epoch = time.time_ns()
 
     def advance(self, until: int) -> None:
-        """Sleep."""
+        """Sleep; the last bit awake, because sleepers are woken late."""
         self._begin()
         while (left := until - self.now()) > 0:
-            time.sleep(left / 1e6)
+            time.sleep(max(left - _AWAKE, 0) / 1e6)
 
     def inject(self, packet: bytes) -> None:
         """A packet arrives at the device."""

@@ -293,6 +293,9 @@ class Runner:
         event, pending = waiting.event, waiting.pending
         tolerated = self._tolerated(waiting.until)
         self.stack.finish(pending, waiting.until + max(tolerated, _PATIENCE))
+        last = max((step.at for step in self.story.steps if step.at < pending.at), default=0)
+        if not self.exact or not self.stack.exact:  # a part of the time since what happened before it ended
+            tolerated = max(tolerated, int(self.percent * (waiting.until - last) / 100))
         if pending.outcome is None:
             raise Mismatch(event.line, "time", _seconds(waiting.until), "the call still blocks", self._state())
         tolerated = max(tolerated, 0 if self.exact and self.stack.exact else self.tolerance)
