@@ -28,6 +28,7 @@ import msgspec
 
 from tcplab.engines.errors import CANNOT, EngineError
 from tcplab.engines.libc import CLONE_NEWNET, check, libc
+from tcplab.engines.metrics import flush_metrics
 from tcplab.engines.netns import exit_code, ipv6_off, new_user_namespace, why_refused
 from tcplab.engines.offload import offload
 
@@ -145,6 +146,10 @@ class TunHost:
         """Of the device. OSError."""
         self._ask("mtu", octets)
 
+    def forget(self) -> None:
+        """What TCP remembers of every peer (`ip tcp_metrics flush`). OSError: in a user namespace it may not."""
+        self._ask("forget")
+
     def offload(self, name: str, on: bool) -> None:
         """Of the device, by ethtool's names: `tso`, `gso`. OSError."""
         self._ask("offload", name, on)
@@ -226,6 +231,8 @@ def _answer(control: socket.socket, op: str, *args: Any) -> None:
         elif op == "mtu":
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ifreq:
                 fcntl.ioctl(ifreq, _SIOCSIFMTU, _ifreq(struct.pack("i", args[0])))
+        elif op == "forget":
+            flush_metrics()
         elif op == "offload":
             offload(DEVICE, args[0], args[1])
         else:

@@ -85,8 +85,8 @@ class Flows:
         segment = seen.segment
         if packet is not None and packet.ports is not None:
             return packet.ports == (segment.sport, segment.dport)
-        opens = bool(segment.flags & SYN and not segment.flags & ACK and self._begun(segment.dport))
         flow = self.of(seen)
+        opens = self._opens(segment, flow)
         if packet is None or self.current is None:
             return opens or flow is not None
         if self.connecting and "S" in packet.flags and "." not in packet.flags:
@@ -107,8 +107,7 @@ class Flows:
         """The connection of a segment of the host; its SYN says where its numbers begin."""
         segment = seen.segment
         flow = self.of(seen)
-        opens = segment.flags & SYN and not segment.flags & ACK
-        if flow is None or (opens and self._begun(segment.dport)):
+        if flow is None or self._opens(segment, flow):
             flow = flow or self._new(segment.sport, segment.dport)
             flow.fd = self._begun(segment.dport) or -1
             self.connecting = [entry for entry in self.connecting if entry[0] != flow.fd]
@@ -129,6 +128,11 @@ class Flows:
         flow.ts.clear()
         flow.first_ts = None
         return True
+
+    def _opens(self, segment: Segment, flow: wire.Flow | None) -> bool:
+        """Is it the SYN of a call that began, and not an older connection's once more?"""
+        again = flow is not None and flow.isn == segment.seq
+        return bool(segment.flags & SYN and not segment.flags & ACK and self._begun(segment.dport)) and not again
 
     def _begun(self, port: int) -> int:
         return next((fd for fd, peer in self.connecting if peer == port), 0)
@@ -164,6 +168,7 @@ class Flows:
             flow = next((flow for flow in self.flows if flow.remote_port == port), self.current)
             if flow is not None:
                 flow.fd = call.result
+                self.current = flow
         elif call.name == "close" and call.args and isinstance(call.args[0], int):
             fd = call.args[0]
             self.listening = {port: owner for port, owner in self.listening.items() if owner != fd}

@@ -149,6 +149,11 @@ class Kernel:
                 self.host.offload(deed.name, deed.value == "on")
             except OSError as error:
                 return f"the offload {deed.name} could not be switched {deed.value}: {error.strerror}"
+        elif deed.kind == "forget":
+            try:
+                self.host.forget()
+            except OSError as error:
+                return f"what is remembered of peers could not be forgotten: {error.strerror}"
         elif deed.kind == "nstat":
             self.counted = self.host.counters()
         elif deed.kind == "counted":

@@ -130,6 +130,8 @@ class Runner:
                 elif isinstance(action, Call):
                     self._call(event, action, due, step)
                 elif isinstance(action, Code):
+                    if self.waiting is not None and self.waiting.pending.outcome is not None:
+                        self._finish_call()
                     self.code.run(action.text, event.line, self.stack.info(self.calls.fds.get(self._fd(), -1)))
                 else:
                     self._command(action, event.line)
@@ -293,7 +295,7 @@ class Runner:
         event, pending = waiting.event, waiting.pending
         tolerated = self._tolerated(waiting.until)
         self.stack.finish(pending, waiting.until + max(tolerated, _PATIENCE))
-        last = max((step.at for step in self.story.steps if step.at < pending.at), default=0)
+        last = max((step.at for step in self.story.steps if step.at < waiting.until), default=0)
         if not self.exact or not self.stack.exact:  # a part of the time since what happened before it ended
             tolerated = max(tolerated, int(self.percent * (waiting.until - last) / 100))
         if pending.outcome is None:
