@@ -102,9 +102,9 @@ class Tcb:
         "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq",
         "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min",
         "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base",
-        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh",
-        "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
-        "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt",
+        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans",
+        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp", "write_pending",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -124,6 +124,8 @@ class Tcb:
         """SO_REUSEPORT, likewise."""
         self.error = 0
         """errno that the next socket call reports (SO_ERROR)."""
+        self.soft_error = 0
+        """errno of an ICMP message that does not end the connection: told in place of ETIMEDOUT (sk_err_soft)."""
 
         # Send sequence space. snd_base is the sequence number of sndq[0].
         self.iss: Seq = 0
@@ -167,6 +169,8 @@ class Tcb:
         self.fin_read = False
         """The application read up to the end."""
         self.shut_rd = False
+        self.write_pending = False
+        """Somebody waits in a call to write: the third step can ride on that data (Linux sk_write_pending)."""
         self.syn_data_acked = False
         """Data went with the SYN and was taken (Fast Open, either side)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
@@ -22,7 +23,7 @@ def connect(
     """
     host = conn.host
     negotiate.buffers(conn, rcvbuf, sndbuf)
-    conn.advmss = negotiate.advertised(conn.laddr, conn.raddr, conn.user_mss)
+    conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
     conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
     conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
     if host.sysctl.tcp_timestamps == 1:
@@ -149,11 +150,11 @@ def _raise_pending(tcb: Tcb) -> None:
         raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
-def close_writing(tcb: Tcb) -> None:
+def close_writing(tcb: Tcb, at_close: bool = False) -> None:
     """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
     if tcb.fin_queued:
         return
-    if tcb.state is State.SYN_RECV and not tcb.dead:
+    if tcb.state is State.SYN_RECV and not at_close:
         tcb.fin_later = True  # Linux tcp_shutdown leaves SYN_RECV alone; close() does not
     elif tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
         tcb.fin_queued = True
@@ -185,7 +186,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
         counters["TcpExtTCPAbortOnData"] += 1
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
-        close_writing(tcb)
+        close_writing(tcb, at_close=True)
         if wait and closing(tcb):
             return True
     orphan(tcb)
@@ -218,7 +219,18 @@ def shut_reading(tcb: Tcb) -> None:
 
 
 def unreachable(tcb: Tcb, error: int, why: str, ref: str) -> None:
-    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9)."""
-    if tcb.state is State.SYN_SENT:
+    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9).
+
+    On an open one it is remembered, and told if the connection dies in the end (tcp_v4_err).
+    """
+    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is not None):
         tcb.host.counters["TcpAttemptFails"] += 1
+        if tcb.request is not None:
+            tcb.request.drop()
+            tcb.request = None
         machine.destroy(tcb, Cause.ERROR, f"{errno.errorcode[error]}: {why}", ref, error)
+    else:
+        tcb.soft_error = error
+        if tcb.host.tracing:
+            host = tcb.host
+            host.emit(Noted(host.now, host.name, tcb.label, host.frame, "soft error", f"{why}: it may pass", ref))
