@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from tcplab.lab.drill import wire
@@ -169,7 +170,20 @@ class Flows:
             if flow is not None:
                 flow.fd = call.result
                 self.current = flow
-        elif call.name == "close" and call.args and isinstance(call.args[0], int):
-            fd = call.args[0]
-            self.listening = {port: owner for port, owner in self.listening.items() if owner != fd}
+        elif call.args and isinstance(call.args[0], int):
+            self._settled(call.name, call.args[0], outcome)
+
+    def _settled(self, name: str, fd: int, outcome: Outcome) -> None:
+        """After a call on a descriptor: what will not, or not any more, send a SYN."""
+        theirs = [flow for flow in self.flows if flow.fd == fd]
+        over = name == "close" and not outcome.errno
+        if name == "connect":
+            over = bool(theirs) and not outcome.errno
+        if name in ("connect", "sendto", "sendmsg"):
+            over = over or outcome.errno not in (0, errno.EINPROGRESS, errno.EALREADY)
+        if over:
             self.connecting = [entry for entry in self.connecting if entry[0] != fd]
+        if name == "close":
+            self.listening = {port: owner for port, owner in self.listening.items() if owner != fd}
+            for flow in theirs:
+                flow.fd = -1
