@@ -48,8 +48,12 @@ class Kernel:
         self.local = options.get("local_ip") or LOCAL
         self.remote = options.get("remote_ip") or REMOTE
         mtu, mss = int(options.get("mtu") or 1500), int(options.get("mss") or 0)
-        self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", mtu, mss)
-        self._haste = _hurry(None)
+        self._haste = _hurry()
+        try:
+            self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", mtu, mss)
+        except EngineError:
+            _calm(self._haste)
+            raise
         self.syscalls = Syscalls(self.host, self.local, self.remote)
         self.poller = select.poll()
         self.poller.register(self.host.fileno(), select.POLLIN)
@@ -166,7 +170,7 @@ class Kernel:
 
     def close(self) -> None:
         """Drop the connections; the namespace goes with its last socket."""
-        _hurry(self._haste)
+        _calm(self._haste)
         self._work.put(None)
         self.syscalls.wake()
         self._worker.join(_FAREWELL)
@@ -174,20 +178,23 @@ class Kernel:
         self.host.close()
 
 
-def _hurry(before: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Let this thread, and those that it starts, run as soon as they can; `before`: what to go back to.
+def _hurry() -> tuple[int, int] | None:
+    """Let this thread, the threads that it starts and the helper run as soon as they can; what to go back to.
 
     A script's times are milliseconds, and other programs may keep every processor busy. Only root may.
     """
     try:
-        if before is None:
-            before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-        else:
-            os.sched_setscheduler(0, before[0], os.sched_param(before[1]))
+        before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     except OSError:
         return None
     return before
+
+
+def _calm(before: tuple[int, int] | None) -> None:
+    """The end of the hurry."""
+    if before is not None:
+        os.sched_setscheduler(0, before[0], os.sched_param(before[1]))
 
 
 def _summed(packet: bytes) -> bytes:
