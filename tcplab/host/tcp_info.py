@@ -92,7 +92,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "pmtu": path_mss(tcb.host, tcb.raddr) + HEADERS,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
-        "rttvar": tcb.mdev >> 2 if tcb.srtt else FIRST_RTTVAR,
+        "rttvar": tcb.mdev >> 2 if tcb.mdev else FIRST_RTTVAR,
         "snd_ssthresh": tcb.ssthresh,
         "snd_cwnd": tcb.cwnd,
         "advmss": tcb.advmss - ts_space,
