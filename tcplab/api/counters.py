@@ -9,6 +9,7 @@ COUNTERS: Final[dict[str, str]] = {
     "IcmpInDestUnreachs": "ICMP destination unreachable that came",
     "IcmpInErrors": "ICMP messages that could not be read",
     "IcmpInMsgs": "ICMP messages that came",
+    "IcmpInTimeExcds": "ICMP time exceeded that came",
     "IcmpOutEchoReps": "answers to ping",
     "IpInAddrErrors": "packets for another address",
     "IpInHdrErrors": "packets with a wrong IP header",

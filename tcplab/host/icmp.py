@@ -43,7 +43,11 @@ def arrives(machine: Machine, frame: bytes, ip: ipv4.Ipv4) -> None:
         _echo(machine, message, ip.src)
     elif message.type == icmp.UNREACHABLE:
         machine.counters["IcmpInDestUnreachs"] += 1
-        _unreachable(machine, message)
+        what = f"destination unreachable, code {message.code}"
+        _error(machine, message.payload, _ERRORS.get(message.code, 0), what)
+    elif message.type == icmp.TIME_EXCEEDED:
+        machine.counters["IcmpInTimeExcds"] += 1
+        _error(machine, message.payload, errno.EHOSTUNREACH, f"time exceeded, code {message.code}")
     else:
         machine.dropped("", "icmp", "", f"ICMP type {message.type} needs no answer")
 
@@ -57,8 +61,7 @@ def _echo(machine: Machine, message: icmp.Icmp, src: int) -> None:
     machine.send_ip(src, icmp.PROTO, answer, 0, "echo reply: ping was asked", "RFC 792")
 
 
-def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
-    quoted = message.payload
+def _error(machine: Machine, quoted: bytes, error: int, what: str) -> None:
     try:
         inner = ipv4.parse_quoted(quoted, 0)
     except WireError as wrong:
@@ -69,11 +72,10 @@ def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
         return
     sport, dport, number = _QUOTED.unpack_from(quoted, inner.start)
     conn = machine.flows.get((inner.dst, dport, sport))
-    error = _ERRORS.get(message.code, 0)
     if not isinstance(conn, Tcb) or not error:
-        machine.dropped("", "icmp", "", f"ICMP unreachable, code {message.code}: it concerns no connection")
+        machine.dropped("", "icmp", "", f"ICMP {what}: it concerns no connection")
     elif seq.before(number, conn.snd_una if conn.request is None else conn.iss) or seq.after(number, conn.snd_nxt):
         why = "it quotes a number that is not outstanding: it may be forged"
         machine.dropped(conn.label, "icmp", "TcpExtOutOfWindowIcmps", why, "RFC 5927 4.1")
     else:
-        user.unreachable(conn, error, f"ICMP destination unreachable, code {message.code}", "RFC 1122 4.2.3.9")
+        user.unreachable(conn, error, f"ICMP {what}", "RFC 1122 4.2.3.9")

@@ -31,7 +31,7 @@ class Request:
     """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
 
     __slots__ = (
-        "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
+        "acked", "advmss", "armed", "cookie", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
         "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
         "repeats", "rport", "sent", "since", "ts_off", "ts_recent",
     )  # fmt: skip
@@ -56,6 +56,8 @@ class Request:
         self.rcv_wnd = window.initial(buffer, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
         self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
         self.num_timeout = 0
+        self.cookie = False
+        """It was never in the SYN queue: a SYN cookie came back."""
         self.repeated = False
         self.repeats = 0
         self.acked = False
@@ -247,7 +249,7 @@ class Request:
             self.end(Cause.ABORT, "the listener is gone: RST", "Linux tcp_v4_rcv")
             return
         peer = peer_text(self.raddr, self.rport)
-        if self.num_timeout < listener.defer_accept and not seg.payload and not seg.flags & FIN:
+        if not self.cookie and self.num_timeout < listener.defer_accept and not seg.payload and not seg.flags & FIN:
             self.acked = True
             why = "TCP_DEFER_ACCEPT: the connection counts when data comes"
             host.dropped(self.label, "deferred", "TcpExtTCPDeferAcceptDrop", why, DEFER_REF)
@@ -257,7 +259,7 @@ class Request:
             host.counters["TcpExtListenDrops"] += 1
             listener.overflows += 1
             listener.told("accept", "full", peer, "the third ACK came, but the accept queue is full")
-            if host.sysctl.tcp_abort_on_overflow:
+            if host.sysctl.tcp_abort_on_overflow and not self.cookie:
                 host.counters["TcpExtEmbryonicRsts"] += 1
                 host.reply_rst(seg, self.raddr, "the accept queue is full and tcp_abort_on_overflow = 1", OVERFLOW_REF)
                 self.end(Cause.ABORT, "the accept queue is full and tcp_abort_on_overflow = 1", OVERFLOW_REF)

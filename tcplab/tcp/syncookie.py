@@ -65,7 +65,9 @@ def _index_of(listener: Listener, raddr: int, rport: int, irs: int, cookie: int)
 
 
 def recently_sent(listener: Listener) -> bool:
-    """Cookies went out within their lifetime (tcp_synq_no_recent_overflow), or always do."""
+    """Cookies are on, and went out within their lifetime (tcp_synq_no_recent_overflow) or always do."""
+    if not listener.host.sysctl.tcp_syncookies:
+        return False
     return listener.host.sysctl.tcp_syncookies == 2 or listener.host.now - listener.cookie_at <= MAX_AGE * PERIOD
 
 
@@ -103,7 +105,7 @@ def check(listener: Listener, seg: Segment, raddr: int) -> Request | None:
         return None
     request = Request(listener, seg, raddr, _restored(listener, seg, MSS_TABLE[index]), seq.add(seg.ack, -1))
     request.irs, request.rcv_nxt = irs, seg.seq
-    request.repeated = True  # when it was sent is not known: no RTT sample
+    request.cookie = request.repeated = True  # when it was sent is not known: no RTT sample
     return request
 
 

@@ -12,6 +12,7 @@ PROTO: Final = 1
 ECHO_REPLY: Final = 0
 UNREACHABLE: Final = 3
 ECHO_REQUEST: Final = 8
+TIME_EXCEEDED: Final = 11
 _HEADER: Final = Struct("!BBHI")
 
 

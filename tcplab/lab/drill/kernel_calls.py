@@ -106,7 +106,10 @@ class Syscalls:
 
     def _listen(self, args: dict[str, Any]) -> Outcome:
         with self._socket_of(args["fd"]) as sock:
-            sock.listen(args["backlog"])
+            backlog = args["backlog"]
+            sock.listen(
+                backlog if backlog >= 0 else 0x7FFFFFFF
+            )  # Python takes a negative one for 0, Linux for the most
         return Outcome()
 
     def _accept(self, args: dict[str, Any]) -> Outcome:
