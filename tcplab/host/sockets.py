@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
-from tcplab.host import options, ports
+from tcplab.host import network, options, ports
 from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
@@ -145,6 +145,8 @@ class Socket:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
+        if not network.unicast(machine.addr, addr):
+            raise OSError(errno.ENETUNREACH, f"{ip_text(addr)} is a broadcast or multicast address")
         local = self.port or ports.for_connect(machine, addr, port)
         old = machine.flows.get((addr, port, local))
         if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):
