@@ -130,7 +130,8 @@ def test_what_cannot_be_had_is_refused_in_words(tmp_path: Path, text: str) -> No
 
 def test_commands_are_understood_and_never_run(tmp_path: Path) -> None:
     (tmp_path / "defaults.sh").write_text(
-        '#!/bin/bash\n# settings\nsysctl -q net.ipv4.tcp_rmem="4096 540000 $((15*1024*1024))"\nip tcp_metrics flush all\n'
+        "#!/bin/bash\n# settings\n"
+        'sysctl -q net.ipv4.tcp_rmem="4096 540000 $((15*1024*1024))"\nip tcp_metrics flush all\n'
     )
     text = (
         "./defaults.sh\n./set_sysctls.py /proc/sys/net/ipv4/tcp_sack=0 \\\n  /proc/sys/net/core/somaxconn=7; sleep .5"
