@@ -93,7 +93,8 @@ class Machine:
             if counter == "TcpInCsumErrors":
                 self.counters["TcpInErrs"] += 1
             self.dropped("", wrong.reason, counter, str(wrong), "RFC 9293 3.1")
-        self._settle()
+        if self.woken or self._to_itself:
+            self._settle()
         self.frame = _NO_FRAME
 
     def on_timer(self, now: Nanos) -> None:
@@ -112,7 +113,8 @@ class Machine:
         try:
             return sockets.call(self, op, args)
         finally:
-            self._settle()
+            if self.woken or self._to_itself:
+                self._settle()
 
     def wait(self, fd: int, writable: bool, wake: Callable[[], None]) -> None:
         """Call `wake` once when trying again on `fd` makes sense; in the next instant when it does already."""

@@ -32,8 +32,10 @@ class Timed(Protocol):
 class Endpoint(Timed, Protocol):
     """What the demultiplexer finds under a flow key: a connection, a half-open request, a TIME_WAIT bucket."""
 
-    label: str
-    """`10.77.0.1:40001>10.77.0.2:80`"""
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        ...
 
     def on_segment(self, seg: Segment) -> None:
         """A segment for this flow."""
