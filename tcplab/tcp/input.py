@@ -40,7 +40,8 @@ _RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     """Run one segment through the connection; whatever it allows is sent before this returns."""
     tcb.segs_in += 1
-    tcb.data_segs_in += bool(seg.payload)
+    if seg.payload:
+        tcb.data_segs_in += 1
     if tcb.state is State.SYN_SENT:
         _syn_sent(tcb, seg)
     else:
@@ -163,16 +164,17 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         return
     if tcb.ts_ok and seg.ts is not None:
         _take_timestamp(tcb, seg)
-    if ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         _data(tcb, seg)
         if tcb.over:
             return
     output.push(tcb, "the ACK made room")
-    why = delack.check(tcb)
-    if why:
-        output.send_ack(tcb, why, delack.REF)
+    if tcb.pending:
+        why = delack.check(tcb)
+        if why:
+            output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
@@ -189,23 +191,14 @@ def _take_timestamp(tcb: Tcb, seg: Segment) -> None:
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
-    if not flags & RST and _paws_reject(tcb, seg):
+    if tcb.ts_ok and not flags & RST and _paws_reject(tcb, seg):
         tcb.host.counters["TcpExtPAWSEstab"] += 1
         _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
         return False
-    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
-    end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or (seg.payload and seq.after(end, right)):
-        if flags & RST:
-            tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
-        elif flags & SYN:
-            _challenge_syn(tcb)
-        else:
-            beyond = seq.after(end, right)
-            if beyond:
-                tcb.host.counters["TcpExtBeyondWindow"] += 1
-            where = "beyond the window" if beyond else "old data"
-            _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    length = len(seg.payload)
+    if flags & (FIN | SYN):
+        length += bool(flags & FIN) + bool(flags & SYN)
+    if (seg.seq != tcb.rcv_nxt or length > window.offered(tcb)) and not _in_window(tcb, seg, length):
         return False
     if flags & RST:
         _rst(tcb, seg)
@@ -217,6 +210,26 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
         tcb.host.dropped(tcb.label, "no ACK", "", "every segment after the SYN carries ACK", REF)
         return False
     return True
+
+
+def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
+    """Step 1, for a segment that is not simply the next one (tcp_sequence). False: it is dealt with."""
+    flags = seg.flags
+    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
+    end = seq.add(seg.seq, length)
+    beyond = seq.after(end, right)
+    if not (seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or (seg.payload and beyond)):
+        return True
+    if flags & RST:
+        tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
+    elif flags & SYN:
+        _challenge_syn(tcb)
+    else:
+        if beyond:
+            tcb.host.counters["TcpExtBeyondWindow"] += 1
+        where = "beyond the window" if beyond else "old data"
+        _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    return False
 
 
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:

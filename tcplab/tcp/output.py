@@ -34,8 +34,8 @@ def tsval(tcb: Tcb) -> int:
 
 def unsent(tcb: Tcb) -> int:
     """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
-    rest = seq.diff(tcb.data_end, tcb.snd_nxt)
-    return max(rest + tcb.fin_queued, 0)
+    rest = seq.diff(tcb.snd_base + len(tcb.sndq) + tcb.fin_queued, tcb.snd_nxt)
+    return rest if rest > 0 else 0
 
 
 def _options(tcb: Tcb) -> bytes:
@@ -137,20 +137,22 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
+    rest = unsent(tcb)
+    if not rest:
+        tcb.held = held
+        return
     was_idle = not tcb.rtx
     first = tcb.snd_nxt
-    while not held:
-        rest = unsent(tcb)
-        if not rest:
-            break
+    while rest and not held:
         held = _next(tcb, rest, why, more, force)
+        rest = unsent(tcb)
     if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
         timers.arm_rto(tcb)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
-    if not tcb.rtx and tcb.expires[PERSIST] == NEVER and unsent(tcb):
+    if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
         timers.arm_persist(tcb)
 
 
@@ -172,7 +174,7 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     """Send the next segment, or say what holds it back."""
     data = rest - tcb.fin_queued
     mss = tcb.mss - sack_blocks.space(tcb)
-    size = min(data, mss)
+    size = data if data < mss else mss
     last = size == data
     marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
     if tcb.eor:
@@ -219,7 +221,7 @@ def _nagle(tcb: Tcb) -> bool:
 def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -> None:
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
-    payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
+    payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
     if push_it:
         flags |= PSH
@@ -232,7 +234,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
     end = seq.add(first, size + fin)
-    entry = SentSeg(first, end, host.now, fin=fin)
+    entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
     tcb.rtx.append(entry)
     tcb.snd_nxt = end

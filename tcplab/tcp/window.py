@@ -44,22 +44,25 @@ def held(tcb: Tcb) -> int:
 
 def free_space(tcb: Tcb) -> int:
     """Octets that may still be offered: half the buffer is for payload, the other half is slack (as in Linux)."""
-    return max(space_of(tcb.rcvbuf) - held(tcb), 0)
+    free = space_of(tcb.rcvbuf) - held(tcb)
+    return free if free > 0 else 0
 
 
 def offered(tcb: Tcb) -> int:
     """What is left of the window that was advertised last (tcp_receive_window)."""
-    return max(tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK), 0)
+    left = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)
+    return left if left > 0 else 0
 
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
     full = full_space(tcb)
-    mss = min(tcb.rcv_mss, full)
+    mss = tcb.rcv_mss if tcb.rcv_mss < full else full
     free = free_space(tcb)
     if free < full >> 1 and (free < full >> 4 or free < mss):
         return 0
-    free = min(free, tcb.rcv_ssthresh)
+    if free > tcb.rcv_ssthresh:
+        free = tcb.rcv_ssthresh
     if tcb.rcv_wscale:
         unit = 1 << tcb.rcv_wscale
         return (free + unit - 1) // unit * unit
@@ -73,24 +76,26 @@ def candidate(tcb: Tcb) -> int:
 
 def select(tcb: Tcb) -> int:
     """Fix the window for a segment that leaves now; the field's value, scaled. It never shrinks (tcp_select_window)."""
-    counters = tcb.host.counters
     current = offered(tcb)
     if tcb.pending & NOMEM:
         current = new = 0
     else:
         new = candidate(tcb)
+    shift = tcb.rcv_wscale
     if new < current:
         if new == 0:
-            counters["TcpExtTCPWantZeroWindowAdv"] += 1
-        unit = 1 << tcb.rcv_wscale
+            tcb.host.counters["TcpExtTCPWantZeroWindowAdv"] += 1
+        unit = 1 << shift
         new = (current + unit - 1) // unit * unit
     old = tcb.rcv_wnd
     tcb.rcv_wnd = new
     tcb.rcv_wup = tcb.rcv_nxt
-    field = min(new, MAX_UNSCALED << tcb.rcv_wscale) >> tcb.rcv_wscale
+    field = new >> shift
+    if field > MAX_UNSCALED:
+        field = MAX_UNSCALED
     if field == 0:
         if old:
-            counters["TcpExtTCPToZeroWindowAdv"] += 1
+            tcb.host.counters["TcpExtTCPToZeroWindowAdv"] += 1
     elif old == 0:
-        counters["TcpExtTCPFromZeroWindowAdv"] += 1
+        tcb.host.counters["TcpExtTCPFromZeroWindowAdv"] += 1
     return field
