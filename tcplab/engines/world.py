@@ -60,6 +60,7 @@ class World:
         self.link = Link(self.rng, plan.delay)
         self.loop = Loop(tuple(self.hosts.values()), self._settle, self._take_foreign)
         self.apps = Apps(self.hosts, lambda: self.loop.now, emit, self._settle)
+        self._named = tuple(self.hosts.items())
         self.frames = 0
         """How many frames were on the wire so far: the serial number of the newest."""
         self._settling = False
@@ -138,7 +139,7 @@ class World:
     def _collect(self) -> bool:
         """Put on the wire what the hosts have to send, a's first. False: nothing."""
         letters: list[tuple[str, Outgoing]] = []
-        for name, host in self.hosts.items():
+        for name, host in self._named:
             if host.out:
                 letters += [(name, out) for out in host.out]
                 host.out.clear()
@@ -188,7 +189,8 @@ class World:
             delay = self.link.delay
             self.loop.at(at - delay + delay // 2, partial(self._reach_x, number), f"frame {number} arrives at x")
         else:
-            self.loop.at(at, partial(self._arrive, number, dst, frame), f"frame {number} arrives at {dst}")
+            text = f"frame {number} arrives at {dst}" if self.tracing else "a frame arrives"
+            self.loop.at(at, partial(self._arrive, number, dst, frame), text)
 
     def _reach_x(self, number: int) -> None:
         self._tell(Arrived(self.loop.now, number, "x"))

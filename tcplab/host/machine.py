@@ -65,6 +65,8 @@ class Machine:
         self.listeners: dict[int, list[Listener]] = {}
         """By port; several share one with SO_REUSEPORT."""
         self.sockets: dict[int, Socket] = {}
+        self.bound: dict[int, int] = {}
+        """How many sockets have a port by bind() or accept() (`tcplab.host.ports`)."""
         self.neighbours: dict[int, bytes] = {}
         self.resolving: dict[int, arp.Resolution] = {}
         self.woken: list[Callable[[], None]] = []

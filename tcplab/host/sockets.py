@@ -87,8 +87,7 @@ class Socket:
             raise OSError(errno.EADDRNOTAVAIL, f"{ip_text(addr)} is not an address of this host")
         if port:
             ports.check_bind(self.machine, self, port)
-        self.port = port or ports.for_bind(self.machine, self)
-        self.bound = True
+        ports.bind(self.machine, self, port or ports.for_bind(self.machine, self))
 
     def listen(self, backlog: int) -> None:
         """listen(2): also again on a listening socket, which changes the backlog live."""
@@ -116,7 +115,7 @@ class Socket:
         if conn is None:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
-        sock.port, sock.bound = self.port, True
+        ports.bind(self.machine, sock, self.port)
         sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
@@ -280,6 +279,7 @@ class Socket:
             self.lingering = Linger(self, self.conn)
         if self.lingering is not None and not self.lingering.over:
             raise BlockingIOError(errno.EAGAIN, "SO_LINGER: the FIN is not acknowledged yet")
+        ports.unbind(self.machine, self)
         del self.machine.sockets[self.fd]
         self.readable()
         self.writable()
@@ -377,12 +377,12 @@ def _check_port(port: int) -> None:
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
     """Run socket call `op` of the table below. ENOSYS: no such call; EBADF: no such descriptor."""
-    if op == "socket":
-        return machine.new_socket().fd
-    if op == "sysctl":
-        return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
     function = _CALLS.get(op)
     if function is None:
+        if op == "socket":
+            return machine.new_socket().fd
+        if op == "sysctl":
+            return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
         raise OSError(errno.ENOSYS, f"no socket call {op}")
     sock = machine.sockets.get(args[0])
     if sock is None or (sock.lingering is not None and op not in ("close", "conn")):

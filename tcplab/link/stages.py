@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
+import msgspec
+
 from tcplab.link.match import Match
 from tcplab.rng import Rng, Stream
 from tcplab.units import Nanos
@@ -55,8 +57,7 @@ class Fate(Enum):
     ARRIVES = "arrives"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """One thing that happens to a frame; `why` is the text of the rule. `at` is when the frame reaches the far end."""
 
     fate: Fate
@@ -155,7 +156,10 @@ class Link:
         return self._retire(verdicts)
 
     def _in_order(self, now: Nanos, direction: str) -> Nanos:
-        at = self._last[direction] = max(now + self.delay, self._last[direction])
+        at = now + self.delay
+        if at < self._last[direction]:
+            return self._last[direction]
+        self._last[direction] = at
         return at
 
     def _retire(self, verdicts: list[Verdict]) -> list[Verdict]:

@@ -67,7 +67,7 @@ def _room(listener: Listener) -> bool:
     if settings.qlen < settings.max_qlen:
         return True
     if settings.resets and settings.resets[0] <= listener.host.now:
-        settings.resets.popleft()
+        del settings.resets[0]
         settings.qlen -= 1
         return True
     listener.host.counters["TcpExtTCPFastOpenListenOverflow"] += 1

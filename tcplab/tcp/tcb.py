@@ -95,7 +95,7 @@ class Tcb:
         "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
         "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident",
-        "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime",
+        "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime",
         "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
         "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",
         "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
@@ -111,7 +111,6 @@ class Tcb:
         self.host = host
         self.laddr, self.lport, self.raddr, self.rport = laddr, lport, raddr, rport
         self.key: FlowKey = (raddr, rport, lport)
-        self.label = f"{ip_text(laddr)}:{lport}>{ip_text(raddr)}:{rport}"
         self.state = State.CLOSED
         self.owner: Owner | None = None
         self.dead = False
@@ -257,6 +256,11 @@ class Tcb:
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
+
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
 
     @property
     def data_end(self) -> Seq:
