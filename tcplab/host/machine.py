@@ -19,7 +19,7 @@ from tcplab.host import arp, icmp, sockets, view
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, seq, user
-from tcplab.tcp.env import Endpoint, FlowKey, Timed
+from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
@@ -72,7 +72,7 @@ class Machine:
         self.woken: list[Callable[[], None]] = []
         self._to_itself: deque[tuple[bytes, str, str]] = deque()
         self._next_fd = 3
-        self._timers: list[tuple[Nanos, int, Timed]] = []
+        self._timers: list[Entry] = []
         self._serial = 0
 
     # --- the driver's side (api.stack.Host) ---
@@ -103,8 +103,8 @@ class Machine:
         """Run everything that is due."""
         self.now = now
         while self._due() <= now:
-            _, _, item = heappop(self._timers)
-            item.queued = NEVER
+            item = heappop(self._timers)[2]
+            item.entry = None
             item.on_timer()
             self.schedule(item)
         self._settle()
@@ -141,14 +141,14 @@ class Machine:
         heap = self._timers
         while heap:
             when, _, item = heap[0]
-            if item.queued == when:
-                if item.deadline == when:
-                    return when
-                item.queued = NEVER
+            if item is None:
                 heappop(heap)
-                self.schedule(item)
-            else:
-                heappop(heap)
+                continue
+            if item.deadline == when:
+                return when
+            heappop(heap)
+            item.entry = None
+            self.schedule(item)
         return NEVER
 
     def next_timer(self) -> str:
@@ -320,8 +320,16 @@ class Machine:
 
     def schedule(self, item: Timed) -> None:
         """See that the heap knows `item` no later than its deadline."""
-        when = item.deadline
-        if when < item.queued:
-            item.queued = when
-            self._serial += 1
-            heappush(self._timers, (when, self._serial, item))
+        when, entry = item.deadline, item.entry
+        if when >= (NEVER if entry is None else entry[0]):
+            return
+        if entry is not None:
+            entry[2] = None
+        self._serial += 1
+        item.entry = entry = [when, self._serial, item]
+        heappush(self._timers, entry)
+
+    def unschedule(self, item: Timed) -> None:
+        """The heap lets go of `item`."""
+        if item.entry is not None:
+            item.entry[2] = item.entry = None

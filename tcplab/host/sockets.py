@@ -10,6 +10,7 @@ from tcplab.api.states import State
 from tcplab.host import options, ports
 from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
+from tcplab.tcp.env import Entry
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER, SEC, Nanos
@@ -342,7 +343,7 @@ class Socket:
 class Linger:
     """A close() that waits: until the FIN is acknowledged, or SO_LINGER's seconds are over (sk_stream_wait_close)."""
 
-    __slots__ = ("conn", "deadline", "label", "over", "queued", "sock")
+    __slots__ = ("conn", "deadline", "entry", "label", "over", "sock")
 
     def __init__(self, sock: Socket, conn: Connection) -> None:
         self.sock = sock
@@ -351,7 +352,7 @@ class Linger:
         self.over = False
         seconds = sock.linger[1]
         self.deadline: Nanos = sock.machine.now + seconds * SEC if seconds > 0 else NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
         sock.machine.schedule(self)
 
     def on_timer(self) -> None:

@@ -9,7 +9,7 @@ from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import input as segment_input
 from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
-from tcplab.tcp.env import FlowKey
+from tcplab.tcp.env import Entry, FlowKey
 from tcplab.tcp.negotiate import TS_SPACE, Offer
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
@@ -31,8 +31,8 @@ class Request:
     """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
 
     __slots__ = (
-        "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "laddr", "listener",
-        "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
+        "acked", "advmss", "armed", "deadline", "entry", "host", "irs", "iss", "key", "laddr", "listener",
+        "num_timeout", "offer", "oow_at", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
         "rport", "sent", "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ class Request:
         self.oow_at: Nanos = -SEC
         self.since = self.sent = self.armed = host.now
         self.deadline: Nanos = NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
 
     @property
     def label(self) -> str:
@@ -277,6 +277,7 @@ class Request:
         if self.host.flows.get(self.key) is self:
             del self.host.flows[self.key]
         self.deadline = NEVER
+        self.host.unschedule(self)
         listener.told("syn", "remove", self.raddr, self.rport, why)
 
     def end(self, cause: Cause, why: str, ref: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tcplab.api.events import StateChanged, Timer
 from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import machine, output, seq, timers
+from tcplab.tcp.env import Entry
 from tcplab.tcp.tcb import KEEPALIVE, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos
 from tcplab.wire import tcp as wire_tcp
@@ -27,7 +28,7 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at", "queued",
+        "armed", "deadline", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at", 
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
@@ -46,7 +47,7 @@ class TimeWait:
         self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
         self.armed = self.host.now
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
         self._wait(length, "2MSL" if state is State.TIME_WAIT else "orphan in FIN_WAIT_2: tcp_fin_timeout")
@@ -176,6 +177,7 @@ class TimeWait:
         if host.flows.get(self.key) is self:
             del host.flows[self.key]
         self.deadline = NEVER
+        host.unschedule(self)
         if host.tracing:
             host.emit(StateChanged(host.now, host.name, self.label, old.value, self.state.value, why, ref))
 
