@@ -60,7 +60,6 @@ class World:
         self.link = Link(self.rng, plan.delay)
         self.loop = Loop(tuple(self.hosts.values()), self._settle, self._take_foreign)
         self.apps = Apps(self.hosts, lambda: self.loop.now, emit, self._settle)
-        self._named = tuple(self.hosts.items())
         self.frames = 0
         """How many frames were on the wire so far: the serial number of the newest."""
         self._settling = False
@@ -130,27 +129,27 @@ class World:
         if self._settling:  # an application's own call: the loop below sees to it
             return
         self._settling = True
+        a, b = self.hosts["a"], self.hosts["b"]
         try:
-            while self._collect() or self.apps.run_ready():
-                pass
+            while True:
+                if a.out or b.out:
+                    self._collect()
+                elif not self.apps.run_ready():
+                    return
         finally:
             self._settling = False
 
-    def _collect(self) -> bool:
-        """Put on the wire what the hosts have to send, a's first. False: nothing."""
+    def _collect(self) -> None:
+        """Put on the wire what the hosts have to send, a's first."""
         letters: list[tuple[str, Outgoing]] = []
-        for name, host in self._named:
-            if host.out:
-                letters += [(name, out) for out in host.out]
-                host.out.clear()
-        if not letters:
-            return False
+        for name, host in self.hosts.items():
+            letters += [(name, out) for out in host.out]
+            host.out.clear()
         for name, out in letters:
             self._fabric.send(name, out.frame)
         self._fabric.drain()
         for name, out in letters:
             self._enter(name, out)
-        return True
 
     def _take_foreign(self) -> None:
         """Frames of real programs in the namespaces: their time is the present instant."""
@@ -201,7 +200,8 @@ class World:
         self._fabric.drain()
         host, now, address = self.hosts[dst], self.loop.now, frame[:6]
         if address == host.mac or address[0] & 1:
-            self._tell(Arrived(now, number, dst))
+            if self.tracing:
+                self.tracer.emit(Arrived(now, number, dst))
             host.frame = number
             host.on_frame(now, frame)
             host.frame = 0

@@ -140,7 +140,8 @@ class Machine:
         """When the next timer is due. Entries that moved are put right on the way."""
         heap = self._timers
         while heap:
-            when, _, item = heap[0]
+            when: Nanos = heap[0][0]
+            item: Timed | None = heap[0][2]
             if item is None:
                 heappop(heap)
                 continue
@@ -332,4 +333,5 @@ class Machine:
     def unschedule(self, item: Timed) -> None:
         """The heap lets go of `item`."""
         if item.entry is not None:
-            item.entry[2] = item.entry = None
+            item.entry[2] = None
+            item.entry = None

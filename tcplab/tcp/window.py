@@ -7,6 +7,7 @@ from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
 MAX_UNSCALED = 65535
+MAX_SHIFT = 14  # RFC 7323 section 2.3
 
 
 def space_of(buffer: int) -> int:
@@ -24,11 +25,7 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     """The shift that lets 16 bits express the greatest buffer we may ever have (tcp_select_initial_window)."""
     space = space_of(rcvbuf_locked) if rcvbuf_locked else sysctl.tcp_rmem[2]
     space = min(space, clamp) if clamp else space
-    shift = 0
-    while space > MAX_UNSCALED and shift < 14:
-        space >>= 1
-        shift += 1
-    return shift
+    return min(max(space.bit_length() - 16, 0), MAX_SHIFT)
 
 
 def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
