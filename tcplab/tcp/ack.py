@@ -60,6 +60,8 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
     """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
     offered = seg.window << tcb.snd_wscale
+    if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
+        return False
     newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
     if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
         return False

@@ -162,8 +162,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             return
     elif not ack.process(tcb, seg):
         return
-    if tcb.ts_ok and seg.ts is not None:
-        _take_timestamp(tcb, seg)
+    if tcb.ts_ok and seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup):
+        _take_timestamp(tcb, seg.ts[0])
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
@@ -181,10 +181,10 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         timewait.orphan_fin_wait_2(tcb)
 
 
-def _take_timestamp(tcb: Tcb, seg: Segment) -> None:
+def _take_timestamp(tcb: Tcb, value: int) -> None:
     """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3)."""
-    if seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup) and not seq.before(seg.ts[0], tcb.ts_recent):
-        tcb.ts_recent = seg.ts[0]
+    if not seq.before(value, tcb.ts_recent):
+        tcb.ts_recent = value
         tcb.ts_recent_at = tcb.host.now
 
 
@@ -234,7 +234,7 @@ def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
 
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
     """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old."""
-    if not tcb.ts_ok or seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
+    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
         return False
     if tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
         return False
@@ -365,7 +365,7 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     if seg.payload and tcb.dead and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
-    fin = bool(seg.flags & FIN)
+    fin = seg.flags & FIN != 0
     end = seq.add(seg.seq, len(seg.payload) + fin)
     if not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)

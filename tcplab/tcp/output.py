@@ -14,7 +14,7 @@ from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
 
-_TS = struct.Struct("!IIII")
+_TS = struct.Struct("!III")
 _TS_HEAD = 0x0101080A  # nop, nop, timestamps, length 10
 
 _MAY_SEND = (
@@ -41,7 +41,7 @@ def unsent(tcb: Tcb) -> int:
 def _options(tcb: Tcb) -> bytes:
     options = b""
     if tcb.ts_ok:
-        options = _TS.pack(_TS_HEAD, tsval(tcb), tcb.ts_recent, 0)[:12]
+        options = _TS.pack(_TS_HEAD, (tcb.host.now // MS + tcb.ts_off) & seq.MASK, tcb.ts_recent)
     if tcb.ooo or tcb.dsack is not None:
         blocks = sack_blocks.to_report(tcb)
         if blocks:

@@ -30,19 +30,15 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
 
 def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
     """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
-    space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
+    space = space_of(rcvbuf)
+    if clamp and clamp < space:
+        space = clamp
     return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
 
 
 def held(tcb: Tcb) -> int:
     """Octets of payload in the receive buffer, in order or not."""
     return len(tcb.rcvq) + (sum(len(octets) for _, octets, _ in tcb.ooo) if tcb.ooo else 0)
-
-
-def free_space(tcb: Tcb) -> int:
-    """Octets that may still be offered: half the buffer is for payload, the other half is slack (as in Linux)."""
-    free = space_of(tcb.rcvbuf) - held(tcb)
-    return free if free > 0 else 0
 
 
 def offered(tcb: Tcb) -> int:
@@ -53,9 +49,13 @@ def offered(tcb: Tcb) -> int:
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
-    full = full_space(tcb)
+    full = space = tcb.rcvbuf >> 1  # as space_of
+    if tcb.window_clamp and tcb.window_clamp < full:
+        full = tcb.window_clamp
     mss = tcb.rcv_mss if tcb.rcv_mss < full else full
-    free = free_space(tcb)
+    free = space - (held(tcb) if tcb.ooo else len(tcb.rcvq))
+    if free < 0:
+        free = 0
     if free < full >> 1 and (free < full >> 4 or free < mss):
         return 0
     if free > tcb.rcv_ssthresh:
