@@ -103,10 +103,8 @@ class Apps:
         if op == "spawn":
             self._ready.append(Task(task.host, task.app, call[1]))
             return None
-        if self._emit is None:
-            result = self._make(task, call, retry)
-        else:
-            result = self._make_and_tell(task, call, retry)
+        make = self._make if self._emit is None else self._make_and_tell
+        result = make(task, call, retry)
         if op == "socket":
             task.fd = result
         elif op == "accept":

@@ -167,6 +167,9 @@ class World:
         except EngineError as wrong:  # a real program may send anything
             self._tell(Lost(now, number, wrong.text))
             return
+        if not self.link.busy:
+            self._under_way(number, dst, frame, self.link.arrival(now, _DIRECTION[src]))
+            return
         traveller = number
         for verdict in self.link.frame(now, _DIRECTION[src], frame, segment):
             if verdict.fate is Fate.ARRIVES:

@@ -62,7 +62,7 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     offered = seg.window << tcb.snd_wscale
     if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
         return False
-    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
+    newer = seg.ack != tcb.snd_una or seq.after(seg.seq, tcb.snd_wl1)  # an older ACK does not get here
     if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
         return False
     tcb.snd_wl1 = seg.seq
@@ -98,7 +98,7 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     first_sent = -1
     repeated = False
     for entry in tcb.rtx:
-        if seq.after(entry.end, number):
+        if entry.end != number and seq.after(entry.end, number):
             if seq.before(entry.seq, number):
                 entry.seq = number
             break
@@ -118,9 +118,10 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     del tcb.rtx[:done]
     tcb.bytes_acked += seq.diff(number, tcb.snd_una)
     tcb.snd_una = number
-    taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
-    del tcb.sndq[:taken]
-    tcb.snd_base = seq.add(tcb.snd_base, taken)
+    if tcb.sndq:
+        taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
+        del tcb.sndq[:taken]
+        tcb.snd_base = seq.add(tcb.snd_base, taken)
     tcb.retransmits = 0
     _sample(tcb, seg, first_sent, repeated)
     return done

@@ -362,19 +362,20 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     if tcb.state not in _RECEIVES_DATA:
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
-    if seg.payload and tcb.dead and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+    if tcb.dead and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
     fin = seg.flags & FIN != 0
     end = seq.add(seg.seq, len(seg.payload) + fin)
-    if not seq.after(end, tcb.rcv_nxt):
+    is_next = seg.seq == tcb.rcv_nxt
+    if not is_next and not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
     elif seg.payload and window.held(tcb) > tcb.rcvbuf:
         tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
         tcb.pending |= NOMEM
-    elif seq.after(seg.seq, tcb.rcv_nxt):
+    elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
     else:
         _in_order(tcb, seg, fin)
@@ -388,7 +389,7 @@ def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
-    old = seq.diff(tcb.rcv_nxt, seg.seq)
+    old = seq.diff(tcb.rcv_nxt, seg.seq) if seg.seq != tcb.rcv_nxt else 0
     payload = seg.payload[old:] if old else seg.payload
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)

@@ -183,8 +183,7 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     if tcb.in_flight >= tcb.cwnd and not (fin and not size):
         tcb.cwnd_limited = True
         return "cwnd"
-    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt)
-    if size + fin > room:
+    if size + fin > tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una):
         return "window"
     if size < mss and size == data and not fin and not force:  # to one in the middle of the queue nothing is added
         if tcb.cork or more:
@@ -223,9 +222,10 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
     offset = (first - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
+    end = seq.add(first, size + fin)
     if push_it:
         flags |= PSH
-        tcb.pushed_seq = seq.add(first, size)
+        tcb.pushed_seq = end if not fin else seq.add(first, size)
     if fin:
         flags |= FIN
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
@@ -233,7 +233,6 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
-    end = seq.add(first, size + fin)
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
     tcb.rtx.append(entry)
