@@ -17,7 +17,7 @@ def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
     host = tcb.host
     tcb.expires[which] = when
     tcb.armed[which] = host.now
-    tcb.deadline = min(tcb.expires)
+    tcb.deadline = when if when <= tcb.deadline else min(tcb.expires)
     host.schedule(tcb)
     if host.tracing:
         why = f"{why}: {duration(when - host.now)}"
@@ -63,7 +63,7 @@ def arm_rto(tcb: Tcb) -> None:
     if not tcb.rtx:
         stop(tcb, RTO)
         return
-    wait = clamp_to_user_timeout(tcb, tcb.rto)
+    wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
     arm(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
 
 
