@@ -25,7 +25,8 @@ def connect(
     negotiate.buffers(conn, rcvbuf, sndbuf)
     conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
     conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
+    mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, mss, conn.window_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -199,6 +200,7 @@ def orphan(tcb: Tcb) -> None:
     tcb.owner = None
     if tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
             output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
