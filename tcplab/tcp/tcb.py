@@ -35,7 +35,7 @@ TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = ("end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -51,6 +51,8 @@ class SentSeg:
         """A repeat of it is on the way."""
         self.ever = False
         """It was repeated at some time: no RTT sample (Karn)."""
+        self.eor = False
+        """A send() with MSG_EOR ended with it: nothing is added."""
 
 
 class Owner(Protocol):
