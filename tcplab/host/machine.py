@@ -16,6 +16,7 @@ from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, view
+from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, seq, user
@@ -33,16 +34,9 @@ from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment, flag_names
 
 MTU: Final = 1500
-NETWORK_BITS: Final = 24
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
-
-
-def martian(addr: int) -> bool:
-    """Addresses that no packet may come from: this network, loopback, multicast and above (RFC 1122 3.2.1.3)."""
-    first = addr >> 24
-    return first in (0, 127) or first >= 224
 
 
 class Machine:
@@ -253,7 +247,7 @@ class Machine:
             return
         mac = self.neighbours.get(dst)
         if mac is None:
-            if dst >> (32 - NETWORK_BITS) == self.addr >> (32 - NETWORK_BITS):
+            if on_link(dst, self.addr):
                 self._resolve(dst, packet, why, ref, rtx)
                 return
             mac = GATEWAY_MAC

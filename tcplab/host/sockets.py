@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
-from tcplab.host import options, ports
+from tcplab.host import network, options, ports
 from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
@@ -67,6 +67,11 @@ class Socket:
             self.writers.clear()
 
     @property
+    def holds_port(self) -> bool:
+        """Nobody else may have `port`: bind() took it, or a connection has it that is not over (inet_put_port)."""
+        return self.bound or self.listener is not None or (self.conn is not None and not self.conn.over)
+
+    @property
     def outcome_known(self) -> bool:
         """A call to this very host's address blocked, and before anybody could wait its outcome was there."""
         conn = self.conn
@@ -80,7 +85,7 @@ class Socket:
 
     def bind(self, addr: int, port: int) -> None:
         """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
-        if self.port or self.conn is not None:
+        if self.holds_port:
             raise OSError(errno.EINVAL, "the socket is bound already")
         _check_port(port)
         if addr not in (0, self.machine.addr):
@@ -117,7 +122,8 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
         sock.port, sock.bound = self.port, True
-        sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
+        sock.options = {name: value for name, value in self.options.items() if name not in options.NOT_INHERITED}
+        sock.linger, sock.congestion = self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 
@@ -139,6 +145,8 @@ class Socket:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
+        if not network.unicast(machine.addr, addr):
+            raise OSError(errno.ENETUNREACH, f"{ip_text(addr)} is a broadcast or multicast address")
         local = self.port or ports.for_connect(machine, addr, port)
         old = machine.flows.get((addr, port, local))
         if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):

@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
+from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
@@ -14,7 +14,7 @@ _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
 
 
 def connect(
-    conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
+    conn: Connection, buffer: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
 ) -> int:
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over.
 
@@ -22,11 +22,12 @@ def connect(
     may carry some, it waits for it.
     """
     host = conn.host
-    negotiate.buffers(conn, rcvbuf, sndbuf)
+    negotiate.buffers(conn, buffer, sndbuf)
     conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
-    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
+    conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
     mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, mss, conn.window_clamp)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, mss, conn.user_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -126,6 +127,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            rcvbuf.read(tcb, len(data))
             tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
@@ -151,11 +153,11 @@ def _raise_pending(tcb: Tcb) -> None:
         raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
-def close_writing(tcb: Tcb) -> None:
+def close_writing(tcb: Tcb, at_close: bool = False) -> None:
     """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
     if tcb.fin_queued:
         return
-    if tcb.state is State.SYN_RECV and not tcb.dead:
+    if tcb.state is State.SYN_RECV and not at_close:
         tcb.fin_later = True  # Linux tcp_shutdown leaves SYN_RECV alone; close() does not
     elif tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
         tcb.fin_queued = True
@@ -187,7 +189,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
         counters["TcpExtTCPAbortOnData"] += 1
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
-        close_writing(tcb)
+        close_writing(tcb, at_close=True)
         if wait and closing(tcb):
             return True
     orphan(tcb)
