@@ -291,13 +291,15 @@ class Machine:
 
     # --- what TCP asks of its machine (tcp.env.Env) ---
 
+    def listens(self, port: int) -> bool:
+        """Whether anybody listens there."""
+        return port in self.listeners
+
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
-        """A newer SYN ended a TIME_WAIT: the listener takes it, if there is one."""
+        """A newer SYN ended a TIME_WAIT: the listener takes it."""
         listener = self._listener(seg, src)
-        if listener is None:
-            self.reply_rst(seg, src, "nobody listens on this port any more", "RFC 9293 3.10.7.1")
-        else:
-            listen.syn_arrives(listener, seg, src, isn)
+        assert listener is not None, "a bucket asks `listens` first"
+        listen.syn_arrives(listener, seg, src, isn)
 
     def new_socket(self) -> Socket:
         """A new descriptor."""

@@ -273,7 +273,7 @@ class Socket:
             self.readable()
             self.writable()
             return
-        if conn.state is State.CLOSED:
+        if conn.over:
             raise OSError(errno.ENOTCONN, "the connection is over")
         if how != "rd":
             user.close_writing(conn)
@@ -318,7 +318,7 @@ class Socket:
     def getpeername(self) -> tuple[int, int]:
         """(address, port) of the other side. ENOTCONN: there is none."""
         conn = self._connected()
-        if conn.state in (State.CLOSED, State.SYN_SENT):
+        if conn.over or conn.state is State.SYN_SENT:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return (conn.raddr, conn.rport)
 

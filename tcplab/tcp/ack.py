@@ -59,12 +59,15 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
-    """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
+    """Take the window of the newest segment only (SND.WL1 and SND.WL2); of equals the greater, or one that closes.
+
+    True when it changed (tcp_may_update_window).
+    """
     offered = seg.window << tcb.snd_wscale
     if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
         return False
     newer = seg.ack != tcb.snd_una or seq.after(seg.seq, tcb.snd_wl1)  # an older ACK does not get here
-    if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
+    if not newer and not (seg.seq == tcb.snd_wl1 and (offered > tcb.snd_wnd or not offered)):
         return False
     tcb.snd_wl1 = seg.seq
     if offered == tcb.snd_wnd:
@@ -81,6 +84,7 @@ def _window_opened(tcb: Tcb) -> None:
         return
     if tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una) >= need:
         tcb.backoff = 0
+        tcb.probes_since = -1
         timers.stop(tcb, PERSIST)
     else:
         timers.arm_persist(tcb)

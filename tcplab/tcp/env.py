@@ -66,6 +66,10 @@ class Env(Protocol):
         """Tell of a decision."""
         ...
 
+    def listens(self, port: int) -> bool:
+        """Whether anybody listens there."""
+        ...
+
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
         """A SYN took the place of a TIME_WAIT bucket: give it to the listener, with the ISN to answer with."""
         ...

@@ -179,6 +179,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
@@ -365,7 +366,8 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     if tcb.state not in _RECEIVES_DATA:
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
-    if tcb.dead and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+    deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if deaf and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
     fin = seg.flags & FIN != 0
@@ -400,10 +402,12 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed: nobody can read it (RFC 9293 3.6.1, Linux TCPAbortOnData)."""
+    """Data for a socket that was closed, or shut down both ways: nobody can read it (Linux TCPAbortOnData)."""
+    did = "closed the socket" if tcb.dead else "shut down both directions"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1")
+    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but the application has {did}", "RFC 9293 3.6.1")
+    why = f"data came after {'close' if tcb.dead else 'shutdown'}(): RST"
+    machine.destroy(tcb, Cause.ABORT, why, "RFC 9293 3.6.1", errno.ECONNRESET)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:

@@ -35,7 +35,7 @@ TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = ("end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -51,6 +51,8 @@ class SentSeg:
         """A repeat of it is on the way."""
         self.ever = False
         """It was repeated at some time: no RTT sample (Karn)."""
+        self.eor = False
+        """A send() with MSG_EOR ended with it: nothing is added."""
 
 
 class Owner(Protocol):
@@ -98,12 +100,12 @@ class Tcb:
         "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
         "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
         "mss_clamp", "nodelay", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong",
-        "prior_cwnd", "probes_out", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss",
-        "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf",
-        "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse",
-        "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out",
-        "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una",
-        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
+        "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr",
+        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
+        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits",
+        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
+        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
         "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
         "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
     )  # fmt: skip
@@ -214,6 +216,8 @@ class Tcb:
         """Unanswered repeats in a row (icsk_retransmits)."""
         self.retrans_stamp: Nanos = -1
         self.probes_out = 0
+        self.probes_since: Nanos = -1
+        """When the first probe of a closed window was due, answered or not (Linux icsk_probes_tstamp)."""
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0

@@ -136,13 +136,17 @@ def _persist(tcb: Tcb) -> None:
     """Linux tcp_probe_timer and tcp_send_probe0."""
     if tcb.rtx or not output.unsent(tcb):
         tcb.probes_out = 0
+        tcb.probes_since = -1
         return
-    if tcb.probes_out == 0:
-        tcb.retrans_stamp = tcb.host.now
+    waited_out = False
+    if tcb.probes_since < 0:
+        tcb.probes_since = tcb.host.now
+    elif tcb.user_timeout:
+        waited_out = tcb.host.now - tcb.probes_since >= tcb.user_timeout
     limit = tcb.host.sysctl.tcp_retries2 if not tcb.dead else timers.orphan_retries(tcb)
-    waited_out = tcb.user_timeout and tcb.host.now - tcb.retrans_stamp >= tcb.user_timeout
-    if tcb.probes_out >= limit or (tcb.probes_out and waited_out):
-        give_up(tcb, f"{tcb.probes_out} window probes were not answered")
+    if tcb.probes_out >= limit or waited_out:
+        why = "TCP_USER_TIMEOUT: the window stayed closed" if waited_out else f"{limit} window probes were not answered"
+        give_up(tcb, why)
         return
     output.window_probe(
         tcb, f"window probe #{tcb.probes_out + 1}: the peer's window is {tcb.snd_wnd}", timers.PROBE_REF
