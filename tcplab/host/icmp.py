@@ -43,11 +43,13 @@ def arrives(machine: Machine, frame: bytes, ip: ipv4.Ipv4) -> None:
         _echo(machine, message, ip.src)
     elif message.type == icmp.UNREACHABLE:
         machine.counters["IcmpInDestUnreachs"] += 1
-        what = f"destination unreachable, code {message.code}"
-        _error(machine, message.payload, _ERRORS.get(message.code, 0), what)
+        _error(machine, message, _ERRORS.get(message.code, 0), f"destination unreachable, code {message.code}")
     elif message.type == icmp.TIME_EXCEEDED:
         machine.counters["IcmpInTimeExcds"] += 1
-        _error(machine, message.payload, errno.EHOSTUNREACH, f"time exceeded, code {message.code}")
+        _error(machine, message, errno.EHOSTUNREACH, "time exceeded")
+    elif message.type == icmp.PARAMETER_PROBLEM:
+        machine.counters["IcmpInParmProbs"] += 1
+        _error(machine, message, errno.EPROTO, "parameter problem")
     else:
         machine.dropped("", "icmp", "", f"ICMP type {message.type} needs no answer")
 
@@ -61,7 +63,9 @@ def _echo(machine: Machine, message: icmp.Icmp, src: int) -> None:
     machine.send_ip(src, icmp.PROTO, answer, 0, "echo reply: ping was asked", "RFC 792")
 
 
-def _error(machine: Machine, quoted: bytes, error: int, what: str) -> None:
+def _error(machine: Machine, message: icmp.Icmp, error: int, what: str) -> None:
+    """An error quotes a segment of ours: it concerns the connection of that, if the number is outstanding."""
+    quoted = message.payload
     try:
         inner = ipv4.parse_quoted(quoted, 0)
     except WireError as wrong:

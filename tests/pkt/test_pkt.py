@@ -25,7 +25,7 @@ NOT_ON_THE_KERNEL = re.compile(r"^// Kernel: \S.{10,}$", re.MULTILINE)
 _WORKERS = 8
 _EXPECTED = re.compile(
     r"""
-      (?<=\ >\ )(?P<seq>[SFPRUEW.]+\ \d+:\d+\(\d+\).*)      # a segment of the host
+      (?<=\ >\ )(?:\d+>\d+\ )?(?P<seq>[SFPRUEW.]+\ \d+:\d+\(\d+\).*)  # a segment of the host
     | (?<=\)\ =\ )(?P<result>-?\d+)                         # the result of a call
     | (?<===\ )(?P<value>\d+)                               # an assertion
     """,
@@ -50,7 +50,9 @@ def mutants(text: str) -> list[str]:
     """The script with one expected number changed, one after the other; evenly chosen, five at most."""
     found: list[str] = []
     for match in _EXPECTED.finditer(text):
-        begin = match.start()
+        begin = match.start("seq") if match["seq"] is not None else match.start()
+        if match["result"] not in (None, "-1") and re.search(r"accept4?\([^()]*\) = $", text[:begin]):
+            continue  # a new descriptor: its number is the script's own
         if match["seq"] is not None:
             for name in (r"ack (\d+)", r"win (\d+)", r"mss (\d+)", r"sack (\d+)"):
                 number = re.search(name, match["seq"])

@@ -348,6 +348,10 @@ def test_forged_cookie_ack_is_refused() -> None:
     pair.listen()
     pair.inject("b", wire_tcp.build(X, B, 5000, 80, 1001, 12345, ACK, 500), X)
     assert pair.sent[-1].flags == "R"
+    assert pair.counter("b", "TcpExtSyncookiesFailed") == 0  # nobody had been sent one
+    pair.inject("b", wire_tcp.build(X, B, 4999, 80, 1000, 0, SYN, 500), X)
+    pair.inject("b", wire_tcp.build(X, B, 5000, 80, 1001, 12345, ACK, 500), X)
+    assert pair.sent[-1].flags == "R"
     assert pair.counter("b", "TcpExtSyncookiesFailed") == 1
 
 

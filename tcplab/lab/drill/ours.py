@@ -295,7 +295,10 @@ class Ours:
                 return Outcome()
             for watched in self.epolls.values():
                 watched.pop(fd, None)
-            self._blocking(fd, 0, "close", fd)
+            try:
+                self._call("close", fd)
+            except BlockingIOError:  # SO_LINGER waits even with O_NONBLOCK
+                raise _Blocked from None
             return Outcome()
 
         return attempt
