@@ -63,7 +63,7 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
     offered = seg.window << tcb.snd_wscale
     newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
-    if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
+    if not newer and not (seg.seq == tcb.snd_wl1 and (offered > tcb.snd_wnd or not offered)):
         return False
     tcb.snd_wl1 = seg.seq
     if offered == tcb.snd_wnd:
@@ -80,6 +80,7 @@ def _window_opened(tcb: Tcb) -> None:
     need = min(output.unsent(tcb), tcb.mss)
     if tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una) >= need:
         tcb.backoff = 0
+        tcb.probes_stamp = -1
         timers.stop(tcb, PERSIST)
     else:
         timers.arm_persist(tcb)

@@ -195,13 +195,15 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
         return False
     right = seq.add(tcb.rcv_nxt, window.offered(tcb))
     end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or (seg.payload and seq.after(end, right)):
+    beyond = seq.after(seq.add(end, -bool(flags & FIN)), right)  # a FIN may stand right behind the edge
+    if beyond and not tcb.rcvq and not tcb.fin_rcvd and not seq.after(seg.seq, right):
+        beyond = False  # nothing waits to be read: Linux takes what straddles the edge
+    if seq.before(end, tcb.rcv_wup) or beyond:
         if flags & RST:
             tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
         elif flags & SYN:
             _challenge_syn(tcb)
         else:
-            beyond = seq.after(end, right)
             if beyond:
                 tcb.host.counters["TcpExtBeyondWindow"] += 1
             where = "beyond the window" if beyond else "old data"
@@ -358,6 +360,10 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
+    elif seg.payload and _window_is_used_up(tcb, seg):
+        tcb.host.dropped(tcb.label, "beyond the window", "", "the window that was offered is used up", REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
     elif seg.payload and window.held(tcb) > tcb.rcvbuf:
         tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
         tcb.pending |= NOMEM
@@ -365,6 +371,15 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         _out_of_order(tcb, seg, fin)
     else:
         _in_order(tcb, seg, fin)
+
+
+def _window_is_used_up(tcb: Tcb, seg: Segment) -> bool:
+    """No octet of it lies in the window (tcp_data_queue, out_of_window)."""
+    offered = window.offered(tcb)
+    if not offered and not seq.after(seg.seq, tcb.rcv_nxt):
+        tcb.host.counters["TcpExtTCPZeroWindowDrop"] += 1
+        return True
+    return not seq.before(seg.seq, seq.add(tcb.rcv_nxt, offered))
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:

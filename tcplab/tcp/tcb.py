@@ -98,7 +98,8 @@ class Tcb:
         "ident", "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
         "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
         "mss_clamp", "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd",
-        "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
+        "probes_out", "probes_stamp",
+        "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
         "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq",
         "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min",
         "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base",
@@ -204,6 +205,8 @@ class Tcb:
         """Unanswered repeats in a row (icsk_retransmits)."""
         self.retrans_stamp: Nanos = -1
         self.probes_out = 0
+        self.probes_stamp: Nanos = -1
+        """When the first window probe was due, answered or not; below 0: the window is open."""
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0

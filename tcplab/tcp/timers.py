@@ -5,7 +5,7 @@ from __future__ import annotations
 from tcplab.api.events import Timer
 from tcplab.api.states import State
 from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
-from tcplab.units import MS, NEVER, SEC, Nanos, duration
+from tcplab.units import MS, NEVER, SEC, US, Nanos, duration
 
 PROBE_REF = "RFC 9293 3.8.6.1"
 KEEPALIVE_REF = "RFC 9293 3.8.4"
@@ -54,8 +54,11 @@ def rungs(tcb: Tcb, which: int) -> int:
     return keepalive_settings(tcb)[2] if which == KEEPALIVE else 0
 
 
-def arm_rto(tcb: Tcb) -> None:
-    """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto)."""
+def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
+    """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto).
+
+    It runs from now, or from `since` if that is 0 or later.
+    """
     if tcb.expires[TLP] != NEVER:
         stop(tcb, TLP)
     if tcb.request is not None:
@@ -64,6 +67,8 @@ def arm_rto(tcb: Tcb) -> None:
         stop(tcb, RTO)
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto)
+    if since >= 0:
+        wait = max(since + wait - tcb.host.now, US)
     arm(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
 
 
@@ -78,6 +83,8 @@ def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
 def arm_persist(tcb: Tcb) -> None:
     """Nothing is outstanding and the window holds data back: probe it (tcp_check_probe_timer, tcp_probe0_when)."""
     wait = min(max(tcb.rto, RTO_MIN) << tcb.backoff, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    if tcb.user_timeout and tcb.probes_stamp >= 0:  # tcp_clamp_probe0_to_user_timeout
+        wait = min(wait, max(tcb.user_timeout - (tcb.host.now - tcb.probes_stamp), 2 * MS))
     arm(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
 
 
