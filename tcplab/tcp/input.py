@@ -127,6 +127,7 @@ def _established(tcb: Tcb) -> None:
 
 
 def _opened(tcb: Tcb) -> None:
+    window.reserve(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
@@ -348,8 +349,7 @@ def _our_fin_acked(tcb: Tcb) -> bool:
 
 def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    if tcb.state not in _RECEIVES_DATA:
-        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
+    if tcb.state not in _RECEIVES_DATA and not _before_the_fin(tcb, seg):
         return
     if seg.payload and tcb.dead and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
@@ -373,6 +373,17 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         _in_order(tcb, seg, fin)
 
 
+def _before_the_fin(tcb: Tcb, seg: Segment) -> bool:
+    """The peer closed before: only what it repeats is answered. False: the segment is dealt with."""
+    if not seq.before(seg.seq, tcb.rcv_nxt):
+        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
+        return False
+    if seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+        _nobody_reads(tcb, seg, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
+        return False
+    return True
+
+
 def _window_is_used_up(tcb: Tcb, seg: Segment) -> bool:
     """No octet of it lies in the window (tcp_data_queue, out_of_window)."""
     offered = window.offered(tcb)
@@ -382,11 +393,11 @@ def _window_is_used_up(tcb: Tcb, seg: Segment) -> bool:
     return not seq.before(seg.seq, seq.add(tcb.rcv_nxt, offered))
 
 
-def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed: nobody can read it (RFC 9293 3.6.1, Linux TCPAbortOnData)."""
+def _nobody_reads(tcb: Tcb, seg: Segment, error: int = 0) -> None:
+    """Data for a socket that was closed, or behind the end: nobody can read it (RFC 9293 3.6.1, TCPAbortOnData)."""
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
     tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1")
+    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1", error)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:

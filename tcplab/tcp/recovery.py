@@ -53,7 +53,7 @@ def _emulate_sack(tcb: Tcb, newly_acked: int, duplicate: bool) -> None:
     """Without SACK each duplicate ACK stands for one segment that arrived (tcp_add_reno_sack)."""
     if duplicate:
         before = tcb.sacked_out
-        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - 1, 0))
+        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - max(tcb.lost_out, 1), 0))  # tcp_limit_reno_sacked
         tcb.delivered += tcb.sacked_out - before
     elif newly_acked:
         left = max(tcb.sacked_out - (newly_acked - 1), 0) if tcb.ca_state != OPEN else 0

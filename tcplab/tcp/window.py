@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import seq
+from tcplab.tcp import negotiate, seq
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
@@ -35,6 +35,15 @@ def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
     """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
     space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
     return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
+
+
+def reserve(tcb: Tcb) -> None:
+    """Of an opened connection's buffer one segment stays in reserve (tcp_init_buffer_space)."""
+    full, space = full_space(tcb), space_of(tcb.rcvbuf)
+    mss = tcb.advmss - negotiate.TS_SPACE if tcb.ts_ok else tcb.advmss
+    if full > 2 * mss and full + mss > space:
+        full = max(2 * mss, space - mss)
+    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, full)
 
 
 def held(tcb: Tcb) -> int:
