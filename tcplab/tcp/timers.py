@@ -5,7 +5,7 @@ from __future__ import annotations
 from tcplab.api.events import Timer
 from tcplab.api.states import State
 from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
-from tcplab.units import MS, NEVER, SEC, US, Nanos, duration
+from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
 PROBE_REF = "RFC 9293 3.8.6.1"
 KEEPALIVE_REF = "RFC 9293 3.8.4"
@@ -68,7 +68,7 @@ def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto)
     if since >= 0:
-        wait = max(since + wait - tcb.host.now, US)
+        wait = max(since + wait - tcb.host.now, 0)
     arm(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
 
 
