@@ -127,7 +127,7 @@ def _established(tcb: Tcb) -> None:
 
 
 def _opened(tcb: Tcb) -> None:
-    window.reserve(tcb)
+    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, window.full_space(tcb))
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:

@@ -15,9 +15,16 @@ def space_of(buffer: int) -> int:
 
 
 def full_space(tcb: Tcb) -> int:
-    """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP."""
+    """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP.
+
+    Until the peer's segments have been measured one of ours stays in reserve (tcp_init_buffer_space).
+    """
     space = space_of(tcb.rcvbuf)
-    return min(space, tcb.window_clamp) if tcb.window_clamp else space
+    most = min(space, tcb.window_clamp) if tcb.window_clamp else space
+    mss = tcb.advmss - negotiate.TS_SPACE if tcb.ts_ok else tcb.advmss
+    if tcb.rcv_mss <= negotiate.DEFAULT_MSS and most > 2 * mss and most + mss > space:
+        return max(2 * mss, space - mss)
+    return most
 
 
 def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
@@ -32,18 +39,9 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
 
 
 def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
-    """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
+    """The first window: whole segments of what the buffer holds. A SYN or SYN,ACK tells 65535 of it at most."""
     space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
-    return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
-
-
-def reserve(tcb: Tcb) -> None:
-    """Of an opened connection's buffer one segment stays in reserve (tcp_init_buffer_space)."""
-    full, space = full_space(tcb), space_of(tcb.rcvbuf)
-    mss = tcb.advmss - negotiate.TS_SPACE if tcb.ts_ok else tcb.advmss
-    if full > 2 * mss and full + mss > space:
-        full = max(2 * mss, space - mss)
-    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, full)
+    return max(space // mss * mss, min(space, mss))
 
 
 def held(tcb: Tcb) -> int:
