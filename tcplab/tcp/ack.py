@@ -50,9 +50,12 @@ def process(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _old(tcb: Tcb, seg: Segment) -> bool:
-    """An ACK below snd_una: nothing new in it, but far below it may be a blind attacker's (RFC 5961 section 5.2)."""
-    if seq.before(seg.ack, seq.add(tcb.snd_una, -tcb.max_window)):
-        output.challenge_ack(tcb, "ACK older than any window", "RFC 5961 5.2")
+    """An ACK below snd_una: nothing new in it, but far below it may be a blind attacker's (RFC 5961 section 5.2).
+
+    So is one of octets that were never sent, however near (Linux compares with bytes_acked as well).
+    """
+    if seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked))):
+        output.challenge_ack(tcb, "ACK older than any window or than our first octet", "RFC 5961 5.2")
     elif not seg.payload:
         tcb.host.dropped(tcb.label, "old ACK", "", "it acknowledges less than was acknowledged", REF)
     return True
