@@ -72,7 +72,7 @@ def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
     error = _ERRORS.get(message.code, 0)
     if not isinstance(conn, Tcb) or not error:
         machine.dropped("", "icmp", "", f"ICMP unreachable, code {message.code}: it concerns no connection")
-    elif seq.before(number, conn.snd_una) or seq.after(number, conn.snd_nxt):
+    elif seq.before(number, conn.snd_una if conn.request is None else conn.iss) or seq.after(number, conn.snd_nxt):
         why = "it quotes a number that is not outstanding: it may be forged"
         machine.dropped(conn.label, "icmp", "TcpExtOutOfWindowIcmps", why, "RFC 5927 4.1")
     else:

@@ -32,6 +32,7 @@ from tcplab.wire.errors import WireError
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment, flag_names
 
+MTU: Final = 1500
 NETWORK_BITS: Final = 24
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
@@ -51,6 +52,9 @@ class Machine:
         self.name = name
         self.addr = addr
         self.mac = mac
+        self.mtu = MTU
+        self.gso_size = 0
+        """What receive offload joined: the peer's segments in one that is larger; 0: nothing was joined."""
         self.now: Nanos = 0
         self.frame = _NO_FRAME
         self.tracing = emit is not None

@@ -150,7 +150,7 @@ class Socket:
         conn.pingpong = int(self.options.get("TCP_QUICKACK") == 0 or self.options.get("TCP_DEFER_ACCEPT", 0) > 0)
         self.connecting = True
         if data is not None or self.fastopen.connect:
-            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie)
+            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie, conn.user_mss)
         rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
         return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data)
 
@@ -199,9 +199,9 @@ class Socket:
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
-        if self.conn is None:
+        if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data, flags)
+        return user.send(self._connected(), data, flags)
 
     def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
         """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
@@ -336,6 +336,8 @@ class Socket:
         error, conn.error = conn.error, 0
         if error:
             conn.done = True
+        else:
+            error, conn.soft_error = conn.soft_error, 0
         return error
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
 from tcplab.tcp import output
+from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE, path_mss
+from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
 from tcplab.tcp.sack import DUPTHRESH
 from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, Tcb
 from tcplab.units import MS, US
@@ -38,6 +40,11 @@ NAMES: Final = (
 
 def _complete(known: dict[str, int]) -> dict[str, int]:
     return {f"tcpi_{name}": known.get(name, 0) for name in NAMES}
+
+
+def of_all(flows: Iterable[Endpoint]) -> dict[str, dict[str, int]]:
+    """All connections of a host, by their names; what is less than a connection has no TCP_INFO."""
+    return {flow.label: of(flow) for flow in flows if isinstance(flow, Tcb)}
 
 
 def of_listener(listener: Listener) -> dict[str, int]:
@@ -83,7 +90,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "last_data_sent": (now - max(tcb.lsndtime, 0)) // MS,
         "last_data_recv": (now - tcb.lrcvtime) // MS,
         "last_ack_recv": (now - tcb.rcv_tstamp) // MS,
-        "pmtu": path_mss(tcb.laddr, tcb.raddr) + 40,
+        "pmtu": path_mss(tcb.host, tcb.raddr) + HEADERS,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
         "rttvar": tcb.mdev >> 2 if tcb.srtt else FIRST_RTTVAR,

@@ -27,6 +27,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if not outstanding:
         _window_opened(tcb)
         return True
+    delivered = tcb.delivered
     newly_sacked = sack.mark(tcb, number, seg.sack)
     advanced = number != una
     newly_acked = _clean(tcb, number, seg) if advanced else 0
@@ -34,9 +35,9 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if newly_sacked:
         duplicate = not advanced
     limited = _cwnd_limited(tcb)
-    recovery.on_ack(tcb, newly_acked, newly_sacked, duplicate, advanced)
+    recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
     if newly_acked and tcb.ca_state in (OPEN, DISORDER, LOSS) and limited:
-        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, newly_acked)
+        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, tcb.delivered - delivered)
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
     if advanced:
@@ -96,7 +97,7 @@ def _cwnd_limited(tcb: Tcb) -> bool:
 
 def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     """Drop what is acknowledged, take the RTT, move SND.UNA (tcp_clean_rtx_queue). How many segments went."""
-    done = 0
+    done = fresh = 0
     first_sent = -1
     repeated = False
     for entry in tcb.rtx:
@@ -106,9 +107,9 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
             break
         done += 1
         if entry.sacked:
-            tcb.sacked_out -= tcb.sack_ok
+            tcb.sacked_out -= 1
         else:
-            tcb.delivered += 1
+            fresh += 1
         if entry.lost:
             tcb.lost_out -= 1
         if entry.retrans:
@@ -118,6 +119,9 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
         elif first_sent < 0 and not entry.sacked:
             first_sent = entry.sent
     del tcb.rtx[:done]
+    if not tcb.sack_ok and done and tcb.sacked_out:  # duplicate ACKs told of some before (tcp_remove_reno_sacks)
+        fresh = max(done - tcb.sacked_out, 1)
+    tcb.delivered += fresh
     tcb.bytes_acked += seq.diff(number, tcb.snd_una)
     tcb.snd_una = number
     taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
@@ -129,15 +133,13 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
 
 
 def _sample(tcb: Tcb, seg: Segment, first_sent: int, repeated: bool) -> None:
-    """Karn's rule, or the echoed timestamp (RFC 6298 section 3, RFC 7323 section 4)."""
+    """Karn's rule, or the echoed timestamp (RFC 6298 3, RFC 7323 4); without either the RTO stays as it is."""
     if first_sent >= 0 and not repeated:
         rtt.sample(tcb, (tcb.host.now - first_sent) // US)
     elif seg.ts is not None and tcb.ts_ok and seg.ts[1]:
         echoed = rtt.from_timestamp(tcb, seg.ts[1])
         if echoed > 0:
             rtt.sample(tcb, echoed)
-    elif tcb.srtt:
-        rtt.set_rto(tcb)  # no sample, but the backoff ends
 
 
 def fin_acked(tcb: Tcb) -> bool:

@@ -21,7 +21,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     """New data came: an ACK is owed, and the estimate of the peer's rhythm moves (tcp_event_data_recv)."""
     now = tcb.host.now
     tcb.pending |= SCHED
-    _measure(tcb, len(seg.payload), seg.flags)
+    size = len(seg.payload)
+    _measure(tcb, min(size, tcb.host.gso_size) if tcb.host.gso_size else size, seg.flags)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
         tcb.ato = ATO_MIN
@@ -122,7 +123,7 @@ def delay(tcb: Tcb) -> str:
         if tcb.srtt:
             most = min(most, max((tcb.srtt >> 3) * US, ATO_MIN))
         ato = min(ato, most)
-    due = now + ato
+    due = now + min(ato, _DELACK_MAX)
     held = tcb.expires[DELACK]
     if held != NEVER:
         if held <= now + (ato >> 2):
@@ -134,7 +135,7 @@ def delay(tcb: Tcb) -> str:
 
 
 def third_step_waits(tcb: Tcb) -> None:
-    """TCP_QUICKACK 0 or TCP_DEFER_ACCEPT before connect(): data will come, the ACK of the SYN,ACK rides on it."""
+    """TCP_QUICKACK 0, TCP_DEFER_ACCEPT, or a writer that waits: the ACK of the SYN,ACK may ride on data."""
     tcb.pending |= SCHED
     enter_quickack(tcb)
     timers.arm(tcb, DELACK, tcb.host.now + _DELACK_MAX, "the third step may wait for data to ride on", REF)

@@ -170,6 +170,7 @@ class Early(Request):
             self.host.counters["TcpExtTCPSpuriousRTOs"] += 1
         conn.retransmits = 0
         conn.retrans_stamp = -1
+        conn.delivered += 1  # the SYN,ACK
         conn.request = None
         self._leave()
         timers.arm_rto(conn)

@@ -46,6 +46,8 @@ class Env(Protocol):
     name: str
     now: Nanos
     addr: int
+    mtu: int
+    gso_size: int
     frame: int
     tracing: bool
     sysctl: Sysctl

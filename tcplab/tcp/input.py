@@ -112,7 +112,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
         return
-    if tcb.pingpong:
+    if tcb.pingpong or tcb.write_pending:
         delack.third_step_waits(tcb)
     else:
         output.send_ack(tcb, "the third step: acknowledge the peer's SYN", "RFC 9293 3.5")
@@ -386,6 +386,9 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         delack.data_received(tcb, seg)
     if tcb.ooo:
         before = tcb.rcv_nxt
+        twice = reassembly.twice(tcb)
+        if twice is not None:
+            sack.duplicate(tcb, *twice, old=True)
         fin = reassembly.advance(tcb) or fin
         reassembly.forget(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)

@@ -52,6 +52,19 @@ def _place(entries: list[tuple[Seq, bytes, bool]], new: tuple[Seq, bytes, bool])
     entries.insert(at, new)
 
 
+def twice(tcb: Tcb) -> tuple[Seq, Seq] | None:
+    """What waited and now came again in order: the first such run, for D-SACK (tcp_ofo_queue)."""
+    first, octets, fin = tcb.ooo[0]
+    if not seq.before(first, tcb.rcv_nxt):
+        return None
+    end = seq.add(first, len(octets) + fin)
+    for more, octets, fin in tcb.ooo[1:]:
+        if more != end:
+            break
+        end = seq.add(more, len(octets) + fin)
+    return first, end if seq.before(end, tcb.rcv_nxt) else tcb.rcv_nxt
+
+
 def advance(tcb: Tcb) -> bool:
     """Move to the receive queue what is in order now. True when the peer's FIN came in order with it."""
     fin = False

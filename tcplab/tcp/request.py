@@ -51,7 +51,7 @@ class Request:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
         rcvbuf = listener.rcvbuf or host.sysctl.tcp_rmem[1]
-        self.advmss = negotiate.advertised(host.addr, raddr, listener.user_mss)
+        self.advmss = negotiate.advertised(host, raddr, listener.user_mss)
         clamp = listener.window_clamp
         self.rcv_wnd = window.initial(rcvbuf, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
         self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0

@@ -94,17 +94,17 @@ class Tcb:
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
         "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident",
-        "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime",
-        "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
-        "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",
-        "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "request",
-        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq",
-        "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
-        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
-        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
-        "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host",
+        "ident", "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
+        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
+        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd",
+        "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
+        "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq",
+        "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min",
+        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base",
+        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt",
+        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans",
+        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp", "write_pending",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -124,6 +124,8 @@ class Tcb:
         """SO_REUSEPORT, likewise."""
         self.error = 0
         """errno that the next socket call reports (SO_ERROR)."""
+        self.soft_error = 0
+        """errno of an ICMP message that does not end the connection: told in place of ETIMEDOUT (sk_err_soft)."""
 
         # Send sequence space. snd_base is the sequence number of sndq[0].
         self.iss: Seq = 0
@@ -164,7 +166,11 @@ class Tcb:
         """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
+        self.fin_read = False
+        """The application read up to the end."""
         self.shut_rd = False
+        self.write_pending = False
+        """Somebody waits in a call to write: the third step can ride on that data (Linux sk_write_pending)."""
         self.syn_data_acked = False
         """Data went with the SYN and was taken (Fast Open, either side)."""
 

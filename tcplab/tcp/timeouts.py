@@ -103,7 +103,8 @@ def give_up(tcb: Tcb, why: str) -> None:
     counters["TcpExtTCPAbortOnTimeout"] += 1
     if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
         counters["TcpAttemptFails"] += 1
-    machine.destroy(tcb, Cause.TIMEOUT, f"ETIMEDOUT: {why}", "Linux tcp_write_timeout", errno.ETIMEDOUT)
+    error = tcb.soft_error or errno.ETIMEDOUT
+    machine.destroy(tcb, Cause.TIMEOUT, f"{errno.errorcode[error]}: {why}", "Linux tcp_write_timeout", error)
 
 
 # --- zero window ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
@@ -22,7 +23,7 @@ def connect(
     """
     host = conn.host
     negotiate.buffers(conn, rcvbuf, sndbuf)
-    conn.advmss = negotiate.advertised(conn.laddr, conn.raddr, conn.user_mss)
+    conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
     conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
     conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
     if host.sysctl.tcp_timestamps == 1:
@@ -118,10 +119,13 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
 
     MSG_PEEK leaves them in the buffer; of what MSG_TRUNC throws away come as many zeros.
     """
+    if flags & MSG_OOB:
+        raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
         why = delack.after_read(tcb, len(data)) if not tcb.over else ""
@@ -129,6 +133,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
             output.send_ack(tcb, why, delack.REF)
         return data
     if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
+        tcb.fin_read = tcb.fin_rcvd
         return b""
     _raise_pending(tcb)
     if tcb.shut_rd:
@@ -214,7 +219,18 @@ def shut_reading(tcb: Tcb) -> None:
 
 
 def unreachable(tcb: Tcb, error: int, why: str, ref: str) -> None:
-    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9)."""
-    if tcb.state is State.SYN_SENT:
+    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9).
+
+    On an open one it is remembered, and told if the connection dies in the end (tcp_v4_err).
+    """
+    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is not None):
         tcb.host.counters["TcpAttemptFails"] += 1
+        if tcb.request is not None:
+            tcb.request.drop()
+            tcb.request = None
         machine.destroy(tcb, Cause.ERROR, f"{errno.errorcode[error]}: {why}", ref, error)
+    else:
+        tcb.soft_error = error
+        if tcb.host.tracing:
+            host = tcb.host
+            host.emit(Noted(host.now, host.name, tcb.label, host.frame, "soft error", f"{why}: it may pass", ref))

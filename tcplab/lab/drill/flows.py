@@ -27,6 +27,8 @@ class Flows:
         self.connect_port = int(options.get("connect_port") or PORT)
         self._next_remote = _FIRST_REMOTE_PORT
         self._live: dict[int, int] = {}
+        self._listens = False
+        """The socket at hand is a listening one: the next SYN begins a connection."""
 
     def current_fd(self) -> int:
         """The script's descriptor of the connection at hand; -1: nobody has it yet."""
@@ -44,9 +46,10 @@ class Flows:
             self._isn(found, packet)
             return found
         opens = "S" in packet.flags and "." not in packet.flags
-        if opens and (self.current is None or self._at_listener()):
+        if opens and (self.current is None or self._listens):
             port = max(self.listening, default=self.bind_port)
             self.current = self._new(port, self._remote_port())
+            self._listens = False
         elif self.current is None:
             self.current = self._new(max(self.listening, default=self.bind_port), self._remote_port())
         self._isn(self.current, packet)
@@ -61,10 +64,6 @@ class Flows:
             flow.peer_isn = packet.seq
         elif "." not in packet.flags:
             flow.candidate = packet.seq
-
-    def _at_listener(self) -> bool:
-        """Is the socket at hand a listening one? Once a connection was begun, it is at hand."""
-        return self.current is not None and self.current.fd in self.listening.values()
 
     def _remote_port(self) -> int:
         self._next_remote += 1
@@ -148,6 +147,7 @@ class Flows:
             if args["address"] is not None and not any(entry[0] == fd for entry in self.connecting):
                 self.connecting.append((fd, args["address"][1]))
         elif name == "listen":
+            self._listens = True
             self.listening[self.bound.get(fd, self.bind_port)] = fd
 
     def after(self, event: Event, args: dict[str, Any], outcome: Outcome) -> None:
