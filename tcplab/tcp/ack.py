@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import cc, negotiate, output, recovery, rtt, sack, seq, timers, tlp
+from tcplab.api.states import State
+from tcplab.tcp import cc, delack, negotiate, output, recovery, rtt, sack, seq, timers, tlp
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
-from tcplab.wire.tcp import Segment
+from tcplab.wire.tcp import ACK, PSH, Segment
 
 REF = "RFC 9293 3.10.7.4"
 
@@ -56,10 +57,22 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
     So is one of octets that were never sent, however near (Linux compares with bytes_acked as well).
     """
     if seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked))):
-        output.challenge_ack(tcb, "ACK older than any window or than our first octet", "RFC 5961 5.2")
+        why = "ACK older than any window or than our first octet"
+        if not _predicted(tcb, seg):
+            output.challenge_ack(tcb, why, "RFC 5961 5.2")
+            return False
+        if output.may_challenge(tcb, "RFC 5961 5.2"):
+            tcb.pending |= delack.NOW
     elif not seg.payload:
         tcb.host.dropped(tcb.label, "old ACK", "", "it acknowledges less than was acknowledged", REF)
     return True
+
+
+def _predicted(tcb: Tcb, seg: Segment) -> bool:
+    """Linux's fast path (tcp_rcv_established) takes the data that it foresaw before it looks at such an ACK."""
+    foreseen = tcb.state is State.ESTABLISHED and seg.payload and not seg.flags & ~(ACK | PSH) and not seg.sack
+    same = seg.window << tcb.snd_wscale == tcb.snd_wnd and (seg.ts is not None) == tcb.ts_ok
+    return bool(foreseen and same and not tcb.ooo and seg.seq == tcb.rcv_nxt)
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:

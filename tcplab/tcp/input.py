@@ -195,7 +195,9 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
         return False
     right = seq.add(tcb.rcv_nxt, window.offered(tcb))
     end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or (seg.payload and seq.after(end, right)):
+    # Linux tcp_sequence: a FIN may stand just beyond, and one segment may reach beyond while nothing waits to be read.
+    across = tcb.rcvq and seq.after(end, seq.add(right, bool(flags & FIN)))
+    if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or across:
         if flags & RST:
             tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
         elif flags & SYN:
@@ -358,6 +360,11 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
+    elif _no_window_for(tcb, seg):
+        counter = "TcpExtTCPZeroWindowDrop" if not seq.after(seg.seq, tcb.rcv_nxt) else ""
+        tcb.host.dropped(tcb.label, "no window", counter, "it begins where the window ends", REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
     elif seg.payload and window.held(tcb) > tcb.rcvbuf:
         tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
         tcb.pending |= NOMEM
@@ -365,6 +372,13 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         _out_of_order(tcb, seg, fin)
     else:
         _in_order(tcb, seg, fin)
+
+
+def _no_window_for(tcb: Tcb, seg: Segment) -> bool:
+    """Does it begin at the right edge, or is there no window at all? Only a bare FIN in sequence needs none."""
+    if seg.seq == tcb.rcv_nxt and not seg.payload:
+        return False
+    return not seq.before(seq.later(seg.seq, tcb.rcv_nxt), seq.add(tcb.rcv_nxt, window.offered(tcb)))
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
@@ -384,17 +398,20 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
+    if fin:
+        _fin(tcb)
     if tcb.ooo:
         before = tcb.rcv_nxt
         twice = reassembly.twice(tcb)
         if twice is not None:
             sack.duplicate(tcb, *twice, old=True)
-        fin = reassembly.advance(tcb) or fin
-        reassembly.forget(tcb)
+        fin = reassembly.advance(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
-        tcb.pending |= delack.SCHED | delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
-    if fin:
-        _fin(tcb)
+        if fin:
+            _fin(tcb)
+        reassembly.forget(tcb)
+        if tcb.pending & delack.SCHED:
+            tcb.pending |= delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
     if tcb.owner is not None and (payload or fin):
         tcb.owner.readable()
 
@@ -420,11 +437,9 @@ def _fin(tcb: Tcb) -> None:
     tcb.bytes_received += 1
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
-    tcb.ooo.clear()
-    tcb.sacks.clear()
-    tcb.dsack = None  # tcp_fin: the peer has said all, nothing is left to report
     if tcb.state is State.FIN_WAIT_2:
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
+        _nothing_missing(tcb)
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
         return
     if tcb.state is State.FIN_WAIT_1:
@@ -433,5 +448,13 @@ def _fin(tcb: Tcb) -> None:
     else:
         tcb.pingpong = delack.PINGPONG  # what is left to say is ours: the ACK may ride on it
         machine.enter(tcb, Cause.FIN, "FIN received: the peer sends no more", REF)
+    _nothing_missing(tcb)
     if tcb.owner is not None:
         tcb.owner.readable()
+
+
+def _nothing_missing(tcb: Tcb) -> None:
+    """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
+    tcb.ooo.clear()
+    tcb.sacks.clear()
+    tcb.dsack = None

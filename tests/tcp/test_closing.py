@@ -296,7 +296,7 @@ def test_segments_without_ack_and_beyond_the_window_are_dropped() -> None:
     forged(pair, 0, 0)
     assert pair.drops("b") == ["no ACK"] * 3
     sent = len(pair.sent)
-    forged(pair, ACK | PSH, pair.conn("b").rcv_wnd - 2, payload=b"EVIL")
+    forged(pair, ACK | PSH, pair.conn("b").rcv_wnd + 2, payload=b"EVIL")
     assert pair.counter("b", "TcpExtBeyondWindow") == 1
     assert len(pair.sent) == sent + 1
     assert pair.errno("b", "recv", server, 10) == errno.EAGAIN
