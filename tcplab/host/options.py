@@ -28,6 +28,8 @@ _INT: Final = 2**31 - 1
 _BUFFER_MAX: Final = 4 << 20  # net.core.rmem_max and wmem_max
 _MIN_RCVBUF, _MIN_SNDBUF = 2304, 4608
 _MIN_CLAMP: Final = _MIN_RCVBUF // 2
+NOT_INHERITED: Final = ("TCP_DEFER_ACCEPT", "TCP_QUICKACK")
+"""What an accepted socket does not have of its listener."""
 _MAX_DEFER: Final = 255  # SYN,ACK timeouts
 
 

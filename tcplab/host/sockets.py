@@ -67,6 +67,11 @@ class Socket:
             self.writers.clear()
 
     @property
+    def holds_port(self) -> bool:
+        """Nobody else may have `port`: bind() took it, or a connection has it that is not over (inet_put_port)."""
+        return self.bound or self.listener is not None or (self.conn is not None and not self.conn.over)
+
+    @property
     def outcome_known(self) -> bool:
         """A call to this very host's address blocked, and before anybody could wait its outcome was there."""
         conn = self.conn
@@ -80,7 +85,7 @@ class Socket:
 
     def bind(self, addr: int, port: int) -> None:
         """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
-        if self.port or self.conn is not None:
+        if self.holds_port:
             raise OSError(errno.EINVAL, "the socket is bound already")
         _check_port(port)
         if addr not in (0, self.machine.addr):
@@ -117,7 +122,8 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
         sock.port, sock.bound = self.port, True
-        sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
+        sock.options = {name: value for name, value in self.options.items() if name not in options.NOT_INHERITED}
+        sock.linger, sock.congestion = self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from tcplab.api.views import ConnView, HostView, TimerView
-from tcplab.host.tcp_info import NO_LIMIT, NO_SAMPLE
+from tcplab.host.tcp_info import NO_LIMIT, NO_SAMPLE, OPT_SACK, OPT_SYN_DATA, OPT_TIMESTAMPS, OPT_WSCALE
 from tcplab.units import MS, Nanos
 
 Info = Mapping[str, int]
 """What TCP_INFO gave, by Linux's names."""
 
 _HEAD: Final = ("State", "Recv-Q", "Send-Q", "Local Address", "Port", "Peer Address", "Port", "Process")
-_TIMERS: Final = {"rto": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive", "timewait": "timewait",
-                  "finwait2": "timewait"}  # fmt: skip
+_OPTIONS: Final = {OPT_TIMESTAMPS: "ts", OPT_SACK: "sack", OPT_SYN_DATA: "fastopen"}
+_TIMERS: Final = {
+    "rto": "on", "tlp": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive", "timewait": "timewait",
+    "finwait2": "timewait",
+}  # fmt: skip
 """Our timers, in the order in which the kernel shows one of them; the delayed ACK's it never shows."""
 
 _Row = tuple[tuple[str, ...], str]
@@ -27,7 +30,7 @@ def ss(view: HostView, infos: Mapping[str, Info], now: Nanos) -> str:
     for listener in view.listeners:
         queues = (str(listener.accept_len), str(listener.max_ack_backlog))
         info = {"tcpi_snd_cwnd": 10, "tcpi_unacked": listener.accept_len}
-        rows.append((("LISTEN", *queues, *_ends(listener.local, "0.0.0.0:*"), ""), _details("", "reno", info)))
+        rows.append((("LISTEN", *queues, *_ends(listener.local, "0.0.0.0:*"), ""), _details("reno", info)))
         for request in listener.syn_queue:
             ends = _ends(listener.local, request.peer)
             rows.append((("SYN-RECV", "0", "0", *ends, _timer(request.timers, now)), ""))
@@ -44,7 +47,7 @@ def _ends(local: str, peer: str) -> tuple[str, str, str, str]:
 def _connection(conn: ConnView, info: Info | None, now: Nanos) -> _Row:
     state = {"ESTABLISHED": "ESTAB"}.get(conn.state, conn.state.replace("_", "-"))
     cells = (state, str(conn.recv_q), str(conn.send_q), *_ends(conn.local, conn.peer), _timer(conn.timers, now))
-    return cells, _details(conn.options, conn.congestion, info) if info is not None else ""
+    return cells, _details(conn.congestion, info) if info is not None else ""
 
 
 def _table(rows: list[_Row]) -> str:
@@ -96,11 +99,12 @@ def span(milliseconds: int) -> str:
 # --- the line under it ------------------------------------------------------------------------------------------------
 
 
-def _details(options: str, congestion: str, info: Info) -> str:
+def _details(congestion: str, info: Info) -> str:
     """tcp_stats_print: everything that is not zero."""
-    flags = [word for word in options.split() if not word.startswith("wscale")]
-    scale = [word for word in options.split() if word.startswith("wscale")]
-    words = [*flags, congestion, *scale, *_times(info), *_counts(info), *_rates(info), *_losses(info), *_ends_of(info)]
+    bits = info.get("tcpi_options", 0)
+    flags = [word for bit, word in _OPTIONS.items() if bits & bit]
+    scale = f"wscale:{info['tcpi_snd_wscale']},{info['tcpi_rcv_wscale']}" if bits & OPT_WSCALE else ""
+    words = [*flags, congestion, scale, *_times(info), *_counts(info), *_rates(info), *_losses(info), *_ends_of(info)]
     return " ".join(word for word in words if word)
 
 

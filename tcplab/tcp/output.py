@@ -65,6 +65,9 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
     delack.acked(tcb)
+    if payload:
+        tcb.lsndtime = host.now
+        delack.data_sent(tcb)
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
 
@@ -244,13 +247,10 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
     tcb.snd_nxt = end
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
-    tcb.lsndtime = host.now
     if len(tcb.rtx) > tcb.max_packets_out or not seq.before(tcb.snd_una, tcb.max_packets_seq):
         tcb.max_packets_out = len(tcb.rtx)  # in this round trip (tcp_cwnd_validate)
         tcb.max_packets_seq = tcb.snd_nxt
         tcb.cwnd_limited = False
-    if size:
-        delack.data_sent(tcb)
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
     if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)

@@ -150,11 +150,11 @@ def _raise_pending(tcb: Tcb) -> None:
         raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
-def close_writing(tcb: Tcb) -> None:
+def close_writing(tcb: Tcb, at_close: bool = False) -> None:
     """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
     if tcb.fin_queued:
         return
-    if tcb.state is State.SYN_RECV and not tcb.dead:
+    if tcb.state is State.SYN_RECV and not at_close:
         tcb.fin_later = True  # Linux tcp_shutdown leaves SYN_RECV alone; close() does not
     elif tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
         tcb.fin_queued = True
@@ -186,7 +186,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
         counters["TcpExtTCPAbortOnData"] += 1
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
-        close_writing(tcb)
+        close_writing(tcb, at_close=True)
         if wait and closing(tcb):
             return True
     orphan(tcb)

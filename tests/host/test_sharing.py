@@ -186,6 +186,21 @@ def test_listening_again_is_a_bind_again() -> None:
     assert pair.errno("b", "listen", listener, 1) == EADDRINUSE, "a child has the port, without SO_REUSEADDR"
 
 
+def test_a_failed_connect_frees_its_port() -> None:
+    pair = Pair()
+    fd = pair.connect()
+    port = pair.call("a", "getsockname", fd)[1]
+    other = sock(pair)
+    assert pair.errno("a", "bind", fd, 0, 81) == EINVAL
+    assert pair.errno("a", "bind", other, 0, port) == EADDRINUSE
+    pair.run(20 * MS)
+    assert pair.call("a", "bind", other, 0, port) is None, "a RST came: nobody has the port"
+    assert pair.call("a", "bind", fd, 0, 81) is None
+    assert pair.errno("a", "listen", fd, 1) == EINVAL, "the outcome was not told"
+    assert pair.errno("a", "connect", fd, B, 80) == ECONNREFUSED
+    assert pair.call("a", "listen", fd, 1) is None
+
+
 def test_shutdown_ends_an_attempt_to_connect() -> None:
     pair = Pair(lose=lambda *_: True)
     fd = pair.connect()

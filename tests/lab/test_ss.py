@@ -60,7 +60,9 @@ def test_a_connection_that_repeats() -> None:
     client, _ = pair.open()
     pair.lose = lambda *_: True
     pair.call("a", "send", client, b"x" * 3000)
-    pair.run(SEC)
+    pair.run(20 * MS)
+    assert "timer:(on," in shown(pair, "a")[1], "the tail loss probe"
+    pair.run(SEC - 20 * MS)
     first, second = shown(pair, "a")[1:]
     assert first.endswith("timer:(on,492ms,2)")
     assert first.split()[1:3] == ["0", "3000"]
