@@ -34,7 +34,7 @@ SYN_SENT_REF = "RFC 9293 3.10.7.3"
 _PAWS_24_DAYS = 24 * 24 * 3600 * SEC
 SYN_AGAIN: Nanos = 8 * MS
 """Linux TCP_TIMEOUT_MIN, two ticks: a peer that is reset in between may answer the next SYN."""
-_RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
+_PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
 
 
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
@@ -123,6 +123,7 @@ def _established(tcb: Tcb) -> None:
     tcb.pushed_seq = tcb.snd_nxt
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
+    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, window.but_one(tcb))
     _opened(tcb)
 
 
@@ -190,6 +191,9 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
     if not flags & RST and _paws_reject(tcb, seg):
+        if flags & SYN:
+            _challenge_syn(tcb)
+            return False
         tcb.host.counters["TcpExtPAWSEstab"] += 1
         _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
         return False
@@ -198,7 +202,9 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     # Linux tcp_sequence: a FIN may stand just beyond, and one segment may reach beyond while nothing waits to be read.
     across = tcb.rcvq and seq.after(end, seq.add(right, bool(flags & FIN)))
     if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or across:
-        if flags & RST:
+        if flags & RST and _rst_behind_fin(tcb, seg):
+            _reset(tcb, "RST with the number of the peer's FIN")
+        elif flags & RST:
             tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
         elif flags & SYN:
             _challenge_syn(tcb)
@@ -271,19 +277,31 @@ def _simultaneous_syn_ack(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _rst(tcb: Tcb, seg: Segment) -> None:
-    """RFC 5961 section 3: only the exact number resets."""
-    if seg.seq != tcb.rcv_nxt:
+    """RFC 5961 section 3: only the exact number resets, or the end of the furthest block that we reported."""
+    furthest = tcb.rcv_nxt
+    for _, right in tcb.sacks if tcb.sack_ok else ():
+        furthest = seq.later(furthest, right)
+    if seg.seq not in (tcb.rcv_nxt, furthest) and not _rst_behind_fin(tcb, seg):
         tcb.host.dropped(
             tcb.label, "RST inexact", "", "in the window, but not the number expected next", "RFC 5961 3.2"
         )
         output.challenge_ack(tcb, "RST in the window, but not exact", "RFC 5961 3.2")
         return
+    _reset(tcb, "RST with the exact number")
+
+
+def _rst_behind_fin(tcb: Tcb, seg: Segment) -> bool:
+    """Some peers do not count their own FIN when they reset (Linux tcp_reset_check)."""
+    return tcb.state in _PEER_CLOSED and seg.seq == seq.add(tcb.rcv_nxt, -1)
+
+
+def _reset(tcb: Tcb, why: str) -> None:
     error = errno.ECONNRESET
     if tcb.state is State.CLOSE_WAIT:
         error = errno.EPIPE  # the peer had closed already (tcp_reset)
     elif tcb.state is State.SYN_RECV:
         error = errno.ECONNREFUSED
-    machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: RST with the exact number", REF, error)
+    machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: {why}", REF, error)
 
 
 def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
@@ -348,14 +366,16 @@ def _our_fin_acked(tcb: Tcb) -> bool:
 
 def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    if tcb.state not in _RECEIVES_DATA:
-        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
-        return
-    if seg.payload and tcb.dead and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
-        _nobody_reads(tcb, seg)
-        return
     fin = bool(seg.flags & FIN)
     end = seq.add(seg.seq, len(seg.payload) + fin)
+    closed = tcb.state in _PEER_CLOSED
+    if closed and not seq.before(seg.seq, tcb.rcv_nxt):
+        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
+        return
+    unread = closed or tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if unread and end != seg.seq and seq.after(seq.add(end, -fin), tcb.rcv_nxt):
+        _nobody_reads(tcb, seg)
+        return
     if not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
@@ -382,10 +402,11 @@ def _no_window_for(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed: nobody can read it (RFC 9293 3.6.1, Linux TCPAbortOnData)."""
+    """Data for a socket that was closed, or beyond a FIN: nobody can read it (RFC 9293 3.6.1, TCPAbortOnData)."""
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
     tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1")
+    error = errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET
+    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1", error)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:

@@ -147,7 +147,7 @@ class Request:
             host.reply_rst(seg, self.raddr, "the ACK is not of our SYN,ACK", REF)
             return False
         end = seq.add(seg.seq, len(seg.payload) + bool(flags & SYN) + bool(flags & FIN))
-        outside = seq.before(end, self.rcv_nxt) or seq.after(seg.seq, seq.add(self.rcv_nxt, self.rcv_wnd))
+        outside = not seq.in_window(seg.seq, end, self.rcv_nxt, seq.add(self.rcv_nxt, self.rcv_wnd))
         if paws_reject or outside:
             self._out_of_window(seg, paws_reject)
             return False

@@ -75,8 +75,7 @@ class TimeWait:
         flags = seg.flags
         end = _end_of(seg)
         right = seq.add(self.rcv_nxt, self.rcv_wnd)
-        outside = seq.before(end, self.rcv_nxt) or seq.after(seg.seq, right)
-        if paws_reject or outside:
+        if paws_reject or not seq.in_window(seg.seq, end, self.rcv_nxt, right):
             self._answer("outside the window", "TcpExtTCPACKSkippedFinWait2", limited=not seg.payload)
             return
         if flags & RST:

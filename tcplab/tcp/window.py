@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tcplab.tcp import seq
+from tcplab.tcp.negotiate import TS_SPACE
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
@@ -18,6 +19,12 @@ def full_space(tcb: Tcb) -> int:
     """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP."""
     space = space_of(tcb.rcvbuf)
     return min(space, tcb.window_clamp) if tcb.window_clamp else space
+
+
+def but_one(tcb: Tcb) -> int:
+    """What a new connection offers at most, until the size of segments is known (tcp_init_buffer_space)."""
+    full, mss = full_space(tcb), tcb.advmss - (TS_SPACE if tcb.ts_ok else 0)
+    return max(full - mss, 2 * mss) if full > 2 * mss else full
 
 
 def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
