@@ -137,8 +137,13 @@ def _opened(tcb: Tcb) -> None:
 
 
 def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
-    """Both sides called first: SYN,ACK with the same ISN (RFC 9293 3.5 Figure 7)."""
+    """Both sides called first: SYN,ACK with the same ISN (RFC 9293 3.5 Figure 7).
+
+    Linux offers its window's scale again, and keeps to it, even if the peer's SYN had none.
+    """
+    scale = tcb.rcv_wscale
     _take_syn(tcb, seg)
+    tcb.rcv_wscale = scale
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", SYN_SENT_REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)
 
