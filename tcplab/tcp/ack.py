@@ -78,8 +78,7 @@ def _predicted(tcb: Tcb, seg: Segment) -> bool:
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
     """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
     offered = seg.window << tcb.snd_wscale
-    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
-    if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
+    if not may_update_window(tcb, seg):
         return False
     tcb.snd_wl1 = seg.seq
     if offered == tcb.snd_wnd:
@@ -87,6 +86,12 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     tcb.snd_wnd = offered
     negotiate.window_grew(tcb, offered)
     return True
+
+
+def may_update_window(tcb: Tcb, seg: Segment) -> bool:
+    """Is its window news? An old segment's is not, but one that is larger, or zero (tcp_may_update_window)."""
+    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
+    return newer or (seg.seq == tcb.snd_wl1 and (seg.window << tcb.snd_wscale > tcb.snd_wnd or not seg.window))
 
 
 def _window_opened(tcb: Tcb) -> None:

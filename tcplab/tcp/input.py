@@ -32,6 +32,8 @@ from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 REF = "RFC 9293 3.10.7.4"
 SYN_SENT_REF = "RFC 9293 3.10.7.3"
 _PAWS_24_DAYS = 24 * 24 * 3600 * SEC
+_PAWS_WINDOW = 1
+"""Linux TCP_PAWS_WINDOW: timestamps may go back by so much."""
 SYN_AGAIN: Nanos = 8 * MS
 """Linux TCP_TIMEOUT_MIN, two ticks: a peer that is reset in between may answer the next SYN."""
 _PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
@@ -198,9 +200,12 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     if not flags & RST and _paws_reject(tcb, seg):
         if flags & SYN:
             _challenge_syn(tcb)
-            return False
-        tcb.host.counters["TcpExtPAWSEstab"] += 1
-        _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
+        elif _pure_ack(seg) and seq.before(seg.seq, tcb.rcv_nxt):
+            why = "an old ACK that was overtaken: it needs no answer"
+            tcb.host.dropped(tcb.label, "old timestamp", "TcpExtPAWSOldAck", why, "RFC 7323 5.3")
+        else:
+            tcb.host.counters["TcpExtPAWSEstab"] += 1
+            _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
         return False
     right = seq.add(tcb.rcv_nxt, window.offered(tcb))
     end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
@@ -233,15 +238,19 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
-    """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old."""
-    if not tcb.ts_ok or seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
+    """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old, or none."""
+    if not tcb.ts_ok or seg.ts is None or not tcb.ts_recent:
         return False
-    if tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
+    age = seq.diff(tcb.ts_recent, seg.ts[0])
+    if age <= _PAWS_WINDOW or tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
         return False
-    # Linux tcp_disordered_ack: a pure ACK that was overtaken is harmless
-    replay = seq.diff(tcb.ts_recent, seg.ts[0]) * MS <= tcb.rto
-    pure = not seg.payload and not seg.flags & (FIN | SYN) and seg.seq == tcb.rcv_nxt and seg.ack == tcb.snd_una
-    return not (pure and replay)
+    # Linux tcp_disordered_ack_check: a pure ACK that was overtaken is harmless
+    same = _pure_ack(seg) and seg.seq == tcb.rcv_nxt and seg.ack == tcb.snd_una
+    return not (same and age * MS * 5 <= tcb.rto * 6 and not ack.may_update_window(tcb, seg))
+
+
+def _pure_ack(seg: Segment) -> bool:
+    return not seg.payload and not seg.flags & (FIN | SYN) and bool(seg.flags & ACK)
 
 
 def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:

@@ -115,10 +115,10 @@ def challenge_ack(tcb: Tcb, why: str, ref: str) -> None:
 def may_challenge(tcb: Tcb, ref: str) -> bool:
     """Count a challenge ACK, or that it is one too many."""
     host = tcb.host
-    if host.now - tcb.challenge_at < host.sysctl.tcp_invalid_ratelimit * MS:
+    if host.now - tcb.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
         host.dropped(tcb.label, "challenge skipped", "TcpExtTCPACKSkippedChallenge", "one challenge ACK in 500 ms", ref)
         return False
-    tcb.challenge_at = host.now
+    tcb.oow_at = host.now
     host.counters["TcpExtTCPChallengeACK"] += 1
     return True
 

@@ -63,7 +63,7 @@ class TimeWait:
             self._time_wait(seg, paws_reject)
 
     def _paws_reject(self, seg: Segment) -> bool:
-        return bool(self.ts_ok and seg.ts is not None and seq.before(seg.ts[0], self.ts_recent))
+        return bool(self.ts_ok and seg.ts is not None and self.ts_recent and seq.before(seg.ts[0], self.ts_recent))
 
     def _take_timestamp(self, seg: Segment) -> None:
         if self.ts_ok and seg.ts is not None:
