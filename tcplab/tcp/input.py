@@ -17,6 +17,7 @@ from tcplab.tcp import (
     machine,
     negotiate,
     output,
+    rcvbuf,
     reassembly,
     rtt,
     sack,
@@ -42,7 +43,8 @@ _PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     """Run one segment through the connection; whatever it allows is sent before this returns."""
     tcb.segs_in += 1
-    tcb.data_segs_in += bool(seg.payload)
+    if seg.payload:
+        tcb.data_segs_in += 1
     if tcb.state is State.SYN_SENT:
         _syn_sent(tcb, seg)
     else:
@@ -125,11 +127,11 @@ def _established(tcb: Tcb) -> None:
     tcb.pushed_seq = tcb.snd_nxt
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
-    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, window.but_one(tcb))
     _opened(tcb)
 
 
 def _opened(tcb: Tcb) -> None:
+    rcvbuf.opened(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
@@ -169,61 +171,43 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             return
     elif not ack.process(tcb, seg):
         return
-    if tcb.ts_ok and seg.ts is not None:
-        _take_timestamp(tcb, seg)
-    if ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    if tcb.ts_ok and seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup):
+        _take_timestamp(tcb, seg.ts[0])
+    if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         _data(tcb, seg)
         if tcb.over:
             return
     output.push(tcb, "the ACK made room")
-    why = delack.check(tcb)
-    if why:
-        output.send_ack(tcb, why, delack.REF)
+    if tcb.pending:
+        why = delack.check(tcb)
+        if why:
+            output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
 
-def _take_timestamp(tcb: Tcb, seg: Segment) -> None:
+def _take_timestamp(tcb: Tcb, value: int) -> None:
     """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3)."""
-    if seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup) and not seq.before(seg.ts[0], tcb.ts_recent):
-        tcb.ts_recent = seg.ts[0]
+    if not seq.before(value, tcb.ts_recent):
+        tcb.ts_recent = value
         tcb.ts_recent_at = tcb.host.now
 
 
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
-    if not flags & RST and _paws_reject(tcb, seg):
-        if flags & SYN:
-            _challenge_syn(tcb)
-        elif _pure_ack(seg) and seq.before(seg.seq, tcb.rcv_nxt):
-            why = "an old ACK that was overtaken: it needs no answer"
-            tcb.host.dropped(tcb.label, "old timestamp", "TcpExtPAWSOldAck", why, "RFC 7323 5.3")
-        else:
-            tcb.host.counters["TcpExtPAWSEstab"] += 1
-            _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
+    if tcb.ts_ok and not flags & RST and _paws_reject(tcb, seg):
+        _too_old(tcb, seg)
         return False
-    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
-    end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    # Linux tcp_sequence: a FIN may stand just beyond, and one segment may reach beyond while nothing waits to be read.
-    across = tcb.rcvq and seq.after(end, seq.add(right, bool(flags & FIN)))
-    if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or across:
-        if flags & RST and _rst_behind_fin(tcb, seg):
-            _reset(tcb, "RST with the number of the peer's FIN")
-        elif flags & RST:
-            tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
-        elif flags & SYN:
-            _challenge_syn(tcb)
-        else:
-            beyond = seq.after(end, right)
-            if beyond:
-                tcb.host.counters["TcpExtBeyondWindow"] += 1
-            where = "beyond the window" if beyond else "old data"
-            _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    length = len(seg.payload)
+    if flags & (FIN | SYN):
+        length += bool(flags & FIN) + bool(flags & SYN)
+    if (seg.seq != tcb.rcv_nxt or length > window.offered(tcb)) and not _in_window(tcb, seg, length):
         return False
     if flags & RST:
         _rst(tcb, seg)
@@ -237,9 +221,32 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
+def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
+    """Step 1, for a segment that is not simply the next one (tcp_sequence). False: it is dealt with."""
+    flags = seg.flags
+    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
+    end = seq.add(seg.seq, length)
+    beyond = seq.after(end, right)
+    outside = beyond and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
+    if not seq.before(end, tcb.rcv_wup) and not outside:
+        return True
+    if flags & RST and _rst_behind_fin(tcb, seg):
+        _reset(tcb, "RST with the number of the peer's FIN")
+    elif flags & RST:
+        tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
+    elif flags & SYN:
+        _challenge_syn(tcb)
+    else:
+        if beyond:
+            tcb.host.counters["TcpExtBeyondWindow"] += 1
+        where = "beyond the window" if beyond else "old data"
+        _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    return False
+
+
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
     """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old, or none."""
-    if not tcb.ts_ok or seg.ts is None or not tcb.ts_recent:
+    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent) or not tcb.ts_recent:
         return False
     age = seq.diff(tcb.ts_recent, seg.ts[0])
     if age <= _PAWS_WINDOW or tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
@@ -247,6 +254,18 @@ def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
     # Linux tcp_disordered_ack_check: a pure ACK that was overtaken is harmless
     same = _pure_ack(seg) and seg.seq == tcb.rcv_nxt and seg.ack == tcb.snd_una
     return not (same and age * MS * 5 <= tcb.rto * 6 and not ack.may_update_window(tcb, seg))
+
+
+def _too_old(tcb: Tcb, seg: Segment) -> None:
+    """PAWS rejects it: most are told where we are."""
+    if seg.flags & SYN:
+        _challenge_syn(tcb)
+    elif _pure_ack(seg) and seq.before(seg.seq, tcb.rcv_nxt):
+        why = "an old ACK that was overtaken: it needs no answer"
+        tcb.host.dropped(tcb.label, "old timestamp", "TcpExtPAWSOldAck", why, "RFC 7323 5.3")
+    else:
+        tcb.host.counters["TcpExtPAWSEstab"] += 1
+        _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
 
 
 def _pure_ack(seg: Segment) -> bool:
@@ -380,56 +399,70 @@ def _our_fin_acked(tcb: Tcb) -> bool:
 
 def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    fin = bool(seg.flags & FIN)
+    fin = seg.flags & FIN != 0
     end = seq.add(seg.seq, len(seg.payload) + fin)
-    closed = tcb.state in _PEER_CLOSED
-    if closed and not seq.before(seg.seq, tcb.rcv_nxt):
+    is_next = seg.seq == tcb.rcv_nxt
+    if tcb.fin_rcvd and not seq.before(seg.seq, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
-    unread = closed or tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
-    if unread and end != seg.seq and seq.after(seq.add(end, -fin), tcb.rcv_nxt):
+    deaf = tcb.dead or tcb.fin_rcvd or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if deaf and end != seg.seq and seq.after(seq.add(end, -fin), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
-    if not seq.after(end, tcb.rcv_nxt):
+    if not is_next and not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif _no_window_for(tcb, seg):
-        counter = "TcpExtTCPZeroWindowDrop" if not seq.after(seg.seq, tcb.rcv_nxt) else ""
-        tcb.host.dropped(tcb.label, "no window", counter, "it begins where the window ends", REF)
+    elif not is_next and _at_the_edge(tcb, seg):
+        tcb.host.dropped(tcb.label, "no window", "", "it begins where the window ends", REF)
         delack.enter_quickack(tcb)
         tcb.pending |= delack.SCHED
-    elif seg.payload and window.held(tcb) > tcb.rcvbuf:
-        tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
-        tcb.pending |= NOMEM
-    elif seq.after(seg.seq, tcb.rcv_nxt):
+    elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
-    else:
+    elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
 
 
-def _no_window_for(tcb: Tcb, seg: Segment) -> bool:
-    """Does it begin at the right edge, or is there no window at all? Only a bare FIN in sequence needs none."""
-    if seg.seq == tcb.rcv_nxt and not seg.payload:
+def _at_the_edge(tcb: Tcb, seg: Segment) -> bool:
+    """Does it begin where the window ends? It is not wrong, but there is no room for any of it."""
+    return not seq.before(seg.seq, seq.add(tcb.rcv_nxt, window.offered(tcb))) and seq.after(seg.seq, tcb.rcv_nxt)
+
+
+def _has_room(tcb: Tcb, seg: Segment) -> bool:
+    """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
+    host = tcb.host
+    if seg.payload and not window.offered(tcb):
+        why = "the window is shut: nothing was asked for"
+        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
         return False
-    return not seq.before(seq.later(seg.seq, tcb.rcv_nxt), seq.add(tcb.rcv_nxt, window.offered(tcb)))
+    if rcvbuf.make_room(tcb):
+        return True
+    tcb.pending |= NOMEM | delack.NOW
+    if not seg.payload or not tcb.rcvq:
+        return True
+    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+    return False
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed, or beyond a FIN: nobody can read it (RFC 9293 3.6.1, TCPAbortOnData)."""
+    """Data for a socket that was closed or shut down both ways, or beyond a FIN: nobody reads it (TCPAbortOnData)."""
+    did = "closed the socket" if tcb.dead else "shut down both directions"
+    did = f"the application has {did}" if not tcb.fin_rcvd else "the peer had closed its direction"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
+    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but {did}", "RFC 9293 3.6.1")
     error = errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1", error)
+    machine.destroy(tcb, Cause.ABORT, f"data came, but {did}: RST", "RFC 9293 3.6.1", error)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
-    old = seq.diff(tcb.rcv_nxt, seg.seq)
+    old = seq.diff(tcb.rcv_nxt, seg.seq) if seg.seq != tcb.rcv_nxt else 0
     payload = seg.payload[old:] if old else seg.payload
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
-        tcb.rcvq += payload
+        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
         tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
@@ -453,11 +486,19 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
+    if not rcvbuf.make_room(tcb):
+        host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
+        return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    else:
+        rcvbuf.wait(tcb, len(seg.payload))
+    delack.measure(tcb, len(seg.payload), seg.flags)
+    if tcb.sack_ok:
+        rcvbuf.grow(tcb, len(seg.payload))
     reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:
