@@ -254,6 +254,17 @@ class Request:
         self.host.counters["TcpExtEmbryonicRsts"] += 1
         self.end(Cause.RST, "RST received: the entry goes", REF)
 
+    def unreachable(self, number: int, fatal: bool, why: str) -> None:
+        """An ICMP error quotes our SYN,ACK: without a path the entry goes (tcp_req_err)."""
+        host = self.host
+        if number != self.iss:
+            forged = "it quotes another number than our SYN,ACK's: it may be forged"
+            host.dropped(self.label, "icmp", "TcpExtOutOfWindowIcmps", forged, "RFC 5927 4.1")
+        elif fatal:
+            host.counters["TcpExtListenDrops"] += 1
+            self.listener.syn_dropped += 1
+            self.end(Cause.ERROR, f"{why}: the entry goes", "Linux tcp_req_err")
+
     def third_ack(self, seg: Segment) -> None:
         """From the SYN queue to the accept queue, if there is room (tcp_v4_syn_recv_sock)."""
         listener, host = self.listener, self.host
