@@ -280,12 +280,15 @@ def _rst(tcb: Tcb, seg: Segment) -> None:
         )
         output.challenge_ack(tcb, "RST in the window, but not exact", "RFC 5961 3.2")
         return
-    error = errno.ECONNRESET
-    if tcb.state is State.CLOSE_WAIT:
-        error = errno.EPIPE  # the peer had closed already (tcp_reset)
-    elif tcb.state is State.SYN_RECV:
-        error = errno.ECONNREFUSED
+    error = _reset_error(tcb)
     machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: RST with the exact number", REF, error)
+
+
+def _reset_error(tcb: Tcb) -> int:
+    """What a reset means to the application (tcp_reset)."""
+    if tcb.state is State.CLOSE_WAIT:
+        return errno.EPIPE  # the peer had closed already
+    return errno.ECONNREFUSED if tcb.state is State.SYN_RECV else errno.ECONNRESET
 
 
 def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
@@ -350,10 +353,10 @@ def _our_fin_acked(tcb: Tcb) -> bool:
 
 def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    if tcb.state not in _RECEIVES_DATA:
+    if tcb.state not in _RECEIVES_DATA and not seq.before(seg.seq, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
-    deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    deaf = tcb.dead or ((tcb.shut_rd or tcb.fin_rcvd) and tcb.state is not State.ESTABLISHED)
     if seg.payload and deaf and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
@@ -388,12 +391,18 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed, or shut down both ways: nobody can read it (Linux TCPAbortOnData)."""
-    did = "closed the socket" if tcb.dead else "shut down both directions"
+    """Data that nobody can read: the socket was closed, or shut down both ways, or they go on behind the FIN.
+
+    Linux TCPAbortOnData.
+    """
+    if tcb.fin_rcvd:
+        after = "the peer's own FIN"
+    else:
+        after = "close()" if tcb.dead else "shutdown()"
+    why = f"data came after {after}"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but the application has {did}", "RFC 9293 3.6.1")
-    why = f"data came after {'close' if tcb.dead else 'shutdown'}(): RST"
-    machine.destroy(tcb, Cause.ABORT, why, "RFC 9293 3.6.1", errno.ECONNRESET)
+    tcb.host.reply_rst(seg, tcb.raddr, why, "RFC 9293 3.6.1")
+    machine.destroy(tcb, Cause.ABORT, f"{why}: RST", "RFC 9293 3.6.1", _reset_error(tcb))
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:

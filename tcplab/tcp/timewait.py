@@ -10,7 +10,7 @@ from tcplab.api.events import StateChanged, Timer
 from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import machine, output, seq, timers
 from tcplab.tcp.tcb import KEEPALIVE, Tcb
-from tcplab.units import MS, NEVER, SEC, Nanos
+from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -74,9 +74,7 @@ class TimeWait:
     def _fin_wait_2(self, seg: Segment, paws_reject: bool) -> None:
         flags = seg.flags
         end = _end_of(seg)
-        right = seq.add(self.rcv_nxt, self.rcv_wnd)
-        outside = seq.before(end, self.rcv_nxt) or seq.after(seg.seq, right)
-        if paws_reject or outside:
+        if paws_reject or not self._in_window(seg.seq, end):
             self._answer("outside the window", "TcpExtTCPACKSkippedFinWait2", limited=not seg.payload)
             return
         if flags & RST:
@@ -94,6 +92,12 @@ class TimeWait:
         self._become_time_wait(end)
         self._take_timestamp(seg)
         self._ack("ACK of the peer's FIN", REF)
+
+    def _in_window(self, first: Seq, end: Seq) -> bool:
+        """Linux tcp_in_window: it holds something new, or begins with the number expected next."""
+        right = seq.add(self.rcv_nxt, self.rcv_wnd)
+        new = seq.after(end, self.rcv_nxt) and seq.before(first, right)
+        return first == self.rcv_nxt or new or first == right == end
 
     def _refuse(self, seg: Segment, why: str) -> None:
         self.host.reply_rst(seg, self.raddr, why, REF)
