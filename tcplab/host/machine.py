@@ -20,7 +20,7 @@ from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, seq, user
-from tcplab.tcp.env import Endpoint, FlowKey, Timed
+from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
@@ -63,12 +63,14 @@ class Machine:
         self.listeners: dict[int, list[Listener]] = {}
         """By port; several share one with SO_REUSEPORT."""
         self.sockets: dict[int, Socket] = {}
+        self.bound: dict[int, int] = {}
+        """How many sockets have a port by bind() or accept() (`tcplab.host.ports`)."""
         self.neighbours: dict[int, bytes] = {}
         self.resolving: dict[int, arp.Resolution] = {}
         self.woken: list[Callable[[], None]] = []
         self._to_itself: deque[tuple[bytes, str, str]] = deque()
         self._next_fd = 3
-        self._timers: list[tuple[Nanos, int, Timed]] = []
+        self._timers: list[Entry] = []
         self._serial = 0
 
     # --- the driver's side (api.stack.Host) ---
@@ -91,15 +93,16 @@ class Machine:
             if counter == "TcpInCsumErrors":
                 self.counters["TcpInErrs"] += 1
             self.dropped("", wrong.reason, counter, str(wrong), "RFC 9293 3.1")
-        self._settle()
+        if self.woken or self._to_itself:
+            self._settle()
         self.frame = _NO_FRAME
 
     def on_timer(self, now: Nanos) -> None:
         """Run everything that is due."""
         self.now = now
         while self._due() <= now:
-            _, _, item = heappop(self._timers)
-            item.queued = NEVER
+            item = heappop(self._timers)[2]
+            item.entry = None
             item.on_timer()
             self.schedule(item)
         self._settle()
@@ -110,7 +113,8 @@ class Machine:
         try:
             return sockets.call(self, op, args)
         finally:
-            self._settle()
+            if self.woken or self._to_itself:
+                self._settle()
 
     def wait(self, fd: int, writable: bool, wake: Callable[[], None]) -> None:
         """Call `wake` once when trying again on `fd` makes sense; in the next instant when it does already."""
@@ -134,15 +138,16 @@ class Machine:
         """When the next timer is due. Entries that moved are put right on the way."""
         heap = self._timers
         while heap:
-            when, _, item = heap[0]
-            if item.queued == when:
-                if item.deadline == when:
-                    return when
-                item.queued = NEVER
+            when: Nanos = heap[0][0]
+            item: Timed | None = heap[0][2]
+            if item is None:
                 heappop(heap)
-                self.schedule(item)
-            else:
-                heappop(heap)
+                continue
+            if item.deadline == when:
+                return when
+            heappop(heap)
+            item.entry = None
+            self.schedule(item)
         return NEVER
 
     def next_timer(self) -> str:
@@ -316,8 +321,17 @@ class Machine:
 
     def schedule(self, item: Timed) -> None:
         """See that the heap knows `item` no later than its deadline."""
-        when = item.deadline
-        if when < item.queued:
-            item.queued = when
-            self._serial += 1
-            heappush(self._timers, (when, self._serial, item))
+        when, entry = item.deadline, item.entry
+        if when >= (NEVER if entry is None else entry[0]):
+            return
+        if entry is not None:
+            entry[2] = None
+        self._serial += 1
+        item.entry = entry = [when, self._serial, item]
+        heappush(self._timers, entry)
+
+    def unschedule(self, item: Timed) -> None:
+        """The heap lets go of `item`."""
+        if item.entry is not None:
+            item.entry[2] = None
+            item.entry = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
-from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
@@ -96,16 +96,16 @@ class Tcb:
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
         "bytes_sent", "ca_state", "challenge_at", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host",
-        "ident", "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
+        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq",
+        "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
         "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
         "mss_clamp", "nodelay", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong",
-        "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick",
-        "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
-        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse",
-        "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out",
-        "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml", "snd_una",
-        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
+        "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr",
+        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
+        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits",
+        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
+        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
         "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
         "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
     )  # fmt: skip
@@ -114,7 +114,6 @@ class Tcb:
         self.host = host
         self.laddr, self.lport, self.raddr, self.rport = laddr, lport, raddr, rport
         self.key: FlowKey = (raddr, rport, lport)
-        self.label = f"{ip_text(laddr)}:{lport}>{ip_text(raddr)}:{rport}"
         self.state = State.CLOSED
         self.owner: Owner | None = None
         self.dead = False
@@ -271,13 +270,18 @@ class Tcb:
         self.expires: list[Nanos] = [NEVER] * len(TIMER_NAMES)
         self.armed: list[Nanos] = [0] * len(TIMER_NAMES)
         self.deadline: Nanos = NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
 
         self.ident = 0
         # What TCP_INFO counts.
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
+
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
 
     @property
     def data_end(self) -> Seq:
