@@ -39,6 +39,8 @@ def mask(sock: Socket) -> int:
 
 
 def writable(conn: Tcb) -> bool:
-    """Room for at least a third of the buffer (sk_stream_is_writeable)."""
-    queued = len(conn.sndq)
-    return conn.sndbuf - queued >= queued >> 1 and seq.diff(conn.data_end, conn.snd_nxt) <= conn.sndbuf
+    """A third of the buffer is free, and less than half of TCP_NOTSENT_LOWAT waits (sk_stream_is_writeable)."""
+    queued, unsent = len(conn.sndq), seq.diff(conn.data_end, conn.snd_nxt)
+    if conn.notsent_lowat and 2 * unsent >= conn.notsent_lowat:
+        return False
+    return conn.sndbuf - queued >= queued >> 1 and unsent <= conn.sndbuf

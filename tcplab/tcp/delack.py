@@ -56,7 +56,7 @@ def measure(tcb: Tcb, whole: int, flags: int) -> None:
 
 def quicken(tcb: Tcb, most: int) -> None:
     """Acknowledge the next segments at once, up to `most`, as far as the window goes (tcp_incr_quickack)."""
-    count = min(max(tcb.rcv_wnd // (2 * tcb.rcv_mss), 2), most)
+    count = min(tcb.rcv_wnd // (2 * tcb.rcv_mss) or 2, most)
     tcb.quick = max(tcb.quick, count)
 
 
@@ -164,7 +164,7 @@ def after_read(tcb: Tcb, copied: int) -> str:
         pushed = tcb.pending & PUSHED2 or (tcb.pending & PUSHED and not tcb.pingpong)
         if copied > 0 and pushed and not tcb.rcvq:
             return "ACK at the read: the application took all that was pushed"
-    if copied > 0 and not tcb.shut_rd:
+    if copied > 0 and not tcb.shut_rd and not tcb.fin_rcvd:
         now_offered = window.offered(tcb)
         if 2 * now_offered <= tcb.clamp:
             new = window.candidate(tcb)

@@ -101,9 +101,17 @@ def send_syn(
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
 
+def _acceptable_seq(tcb: Tcb) -> Seq:
+    """The number of a segment without data: the next one, or the edge of a window that the peer took back, behind
+    which it would not look at it (tcp_acceptable_seq).
+    """
+    edge = seq.add(tcb.snd_una, tcb.snd_wnd)
+    return edge if seq.diff(tcb.snd_nxt, edge) >= 1 << tcb.rcv_wscale else tcb.snd_nxt
+
+
 def send_ack(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.7.4") -> None:
     """A segment that carries nothing but the acknowledgement and the window."""
-    emit(tcb, tcb.snd_nxt, ACK, b"", why, ref)
+    emit(tcb, _acceptable_seq(tcb), ACK, b"", why, ref)
 
 
 def challenge_ack(tcb: Tcb, why: str, ref: str) -> None:
@@ -126,7 +134,7 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """Abort on the wire: RST,ACK at snd_nxt (Linux tcp_send_active_reset). The caller ends the connection."""
     tcb.host.counters["TcpOutRsts"] += 1
     segment = wire_tcp.build(
-        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0,
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, 0,
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
     tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
