@@ -34,6 +34,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtListenOverflows": "SYNs and third ACKs that found the accept queue full",
     "TcpExtOutOfWindowIcmps": "ICMP errors that quote what is not outstanding",
     "TcpExtPAWSEstab": "segments with a timestamp from the past",
+    "TcpExtPAWSOldAck": "late pure ACKs with a timestamp from the past, dropped without an answer",
+    "TcpExtTSEcrRejected": "third steps that echo a timestamp which was never sent",
     "TcpExtPAWSTimewait": "the same, in TIME_WAIT",
     "TcpExtSyncookiesFailed": "ACKs that carried no valid SYN cookie",
     "TcpExtSyncookiesRecv": "ACKs that carried a valid SYN cookie",

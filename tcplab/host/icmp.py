@@ -6,7 +6,8 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from tcplab.tcp import seq, user
+from tcplab.tcp import seq, timeouts, user
+from tcplab.tcp.request import Request
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import icmp, ipv4
 from tcplab.wire.errors import WireError
@@ -14,6 +15,8 @@ from tcplab.wire.errors import WireError
 if TYPE_CHECKING:
     from tcplab.host.machine import Machine
 
+_NO_ROUTE = (0, 1)
+"""Codes of type 3 that speak of the path, not of the peer."""
 _QUOTED = struct.Struct("!HHI")
 # Linux icmp_err_convert: what each code of type 3 means to a connection that is being opened.
 _ERRORS = {
@@ -76,10 +79,16 @@ def _error(machine: Machine, message: icmp.Icmp, error: int, what: str) -> None:
         return
     sport, dport, number = _QUOTED.unpack_from(quoted, inner.start)
     conn = machine.flows.get((inner.dst, dport, sport))
-    if not isinstance(conn, Tcb) or not error:
+    if isinstance(conn, Request):
+        conn.unreachable(number, message.type != icmp.UNREACHABLE or message.code in _NO_ROUTE, f"ICMP {what}")
+    elif conn is None:
+        machine.dropped("", "icmp", "IcmpInErrors", f"ICMP {what}: it concerns no connection")
+    elif not isinstance(conn, Tcb) or not error:
         machine.dropped("", "icmp", "", f"ICMP {what}: it concerns no connection")
     elif seq.before(number, conn.snd_una if conn.request is None else conn.iss) or seq.after(number, conn.snd_nxt):
         why = "it quotes a number that is not outstanding: it may be forged"
         machine.dropped(conn.label, "icmp", "TcpExtOutOfWindowIcmps", why, "RFC 5927 4.1")
     else:
+        if message.type == icmp.UNREACHABLE and message.code in _NO_ROUTE:
+            timeouts.take_back(conn, number)
         user.unreachable(conn, error, f"ICMP {what}", "RFC 1122 4.2.3.9")

@@ -275,6 +275,7 @@ class Socket:
             return
         if conn.over:
             raise OSError(errno.ENOTCONN, "the connection is over")
+        self.connecting = False  # for connect() it is a connected socket from now on
         if how != "rd":
             user.close_writing(conn)
         if how != "wr":

@@ -69,7 +69,7 @@ def of(tcb: Tcb) -> dict[str, int]:
     """A connection, in any state."""
     now, ts_space = tcb.host.now, TS_SPACE if tcb.ts_ok else 0
     return _complete({
-        "state": STATES[tcb.state],
+        "state": STATES[State.CLOSED if tcb.state is State.TIME_WAIT else tcb.state],  # the bucket has no socket
         "ca_state": CA_STATES[tcb.ca_state],
         "retransmits": tcb.retransmits,
         "probes": tcb.probes_out,

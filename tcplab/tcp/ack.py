@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import cc, negotiate, output, recovery, rtt, sack, seq, timers, tlp
+from tcplab.api.states import State
+from tcplab.tcp import cc, delack, negotiate, output, recovery, rtt, sack, seq, timers, tlp
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
-from tcplab.wire.tcp import Segment
+from tcplab.wire.tcp import ACK, PSH, Segment
 
 REF = "RFC 9293 3.10.7.4"
 
@@ -50,12 +51,27 @@ def process(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _old(tcb: Tcb, seg: Segment) -> bool:
-    """An ACK below snd_una: nothing new in it, but far below it may be a blind attacker's (RFC 5961 section 5.2)."""
-    if seq.before(seg.ack, seq.add(tcb.snd_una, -tcb.max_window)):
-        output.challenge_ack(tcb, "ACK older than any window", "RFC 5961 5.2")
+    """An ACK below snd_una: nothing new in it, but far below it may be a blind attacker's (RFC 5961 section 5.2).
+
+    So is one of octets that were never sent, however near (Linux compares with bytes_acked as well).
+    """
+    if seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked))):
+        why = "ACK older than any window or than our first octet"
+        if not _predicted(tcb, seg):
+            output.challenge_ack(tcb, why, "RFC 5961 5.2")
+            return False
+        if output.may_challenge(tcb, "RFC 5961 5.2"):
+            tcb.pending |= delack.NOW
     elif not seg.payload:
         tcb.host.dropped(tcb.label, "old ACK", "", "it acknowledges less than was acknowledged", REF)
     return True
+
+
+def _predicted(tcb: Tcb, seg: Segment) -> bool:
+    """Linux's fast path (tcp_rcv_established) takes the data that it foresaw before it looks at such an ACK."""
+    foreseen = tcb.state is State.ESTABLISHED and seg.payload and not seg.flags & ~(ACK | PSH) and not seg.sack
+    same = seg.window << tcb.snd_wscale == tcb.snd_wnd and (seg.ts is not None) == tcb.ts_ok
+    return bool(foreseen and same and not tcb.ooo and seg.seq == tcb.rcv_nxt)
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
@@ -66,8 +82,7 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     offered = seg.window << tcb.snd_wscale
     if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
         return False
-    newer = seg.ack != tcb.snd_una or seq.after(seg.seq, tcb.snd_wl1)  # an older ACK does not get here
-    if not newer and not (seg.seq == tcb.snd_wl1 and (offered > tcb.snd_wnd or not offered)):
+    if not may_update_window(tcb, seg):
         return False
     tcb.snd_wl1 = seg.seq
     if offered == tcb.snd_wnd:
@@ -75,6 +90,12 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     tcb.snd_wnd = offered
     negotiate.window_grew(tcb, offered)
     return True
+
+
+def may_update_window(tcb: Tcb, seg: Segment) -> bool:
+    """Is its window news? An old segment's is not, but one that is larger, or zero (tcp_may_update_window)."""
+    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
+    return newer or (seg.seq == tcb.snd_wl1 and (seg.window << tcb.snd_wscale > tcb.snd_wnd or not seg.window))
 
 
 def _window_opened(tcb: Tcb) -> None:

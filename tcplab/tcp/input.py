@@ -33,9 +33,11 @@ from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 REF = "RFC 9293 3.10.7.4"
 SYN_SENT_REF = "RFC 9293 3.10.7.3"
 _PAWS_24_DAYS = 24 * 24 * 3600 * SEC
+_PAWS_WINDOW = 1
+"""Linux TCP_PAWS_WINDOW: timestamps may go back by so much."""
 SYN_AGAIN: Nanos = 8 * MS
 """Linux TCP_TIMEOUT_MIN, two ticks: a peer that is reset in between may answer the next SYN."""
-_RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
+_PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
 
 
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
@@ -149,10 +151,13 @@ def _opened(tcb: Tcb) -> None:
 
 
 def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
-    """Both sides called first: SYN,ACK with the same ISN (RFC 9293 3.5 Figure 7)."""
-    shift = tcb.rcv_wscale
+    """Both sides called first: SYN,ACK with the same ISN (RFC 9293 3.5 Figure 7).
+
+    Linux offers its window's scale again, and keeps to it, even if the peer's SYN had none.
+    """
+    scale = tcb.rcv_wscale
     _take_syn(tcb, seg)
-    tcb.rcv_wscale = shift  # Linux goes on scaling, also for a peer whose SYN did not ask for it
+    tcb.rcv_wscale = scale
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", SYN_SENT_REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)
 
@@ -207,8 +212,7 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
     if tcb.ts_ok and not flags & RST and _paws_reject(tcb, seg):
-        tcb.host.counters["TcpExtPAWSEstab"] += 1
-        _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
+        _too_old(tcb, seg)
         return False
     length = len(seg.payload)
     if flags & (FIN | SYN):
@@ -236,7 +240,9 @@ def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
     outside = beyond and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
     if not seq.before(end, tcb.rcv_wup) and not outside:
         return True
-    if flags & RST:
+    if flags & RST and _rst_behind_fin(tcb, seg):
+        _reset(tcb, "RST with the number of the peer's FIN")
+    elif flags & RST:
         tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
     elif flags & SYN:
         _challenge_syn(tcb)
@@ -249,15 +255,31 @@ def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
 
 
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
-    """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old."""
-    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
+    """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old, or none."""
+    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent) or not tcb.ts_recent:
         return False
-    if tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
+    age = seq.diff(tcb.ts_recent, seg.ts[0])
+    if age <= _PAWS_WINDOW or tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
         return False
-    # Linux tcp_disordered_ack: a pure ACK that was overtaken is harmless
-    replay = seq.diff(tcb.ts_recent, seg.ts[0]) * MS <= tcb.rto
-    pure = not seg.payload and not seg.flags & (FIN | SYN) and seg.seq == tcb.rcv_nxt and seg.ack == tcb.snd_una
-    return not (pure and replay)
+    # Linux tcp_disordered_ack_check: a pure ACK that was overtaken is harmless
+    same = _pure_ack(seg) and seg.seq == tcb.rcv_nxt and seg.ack == tcb.snd_una
+    return not (same and age * MS * 5 <= tcb.rto * 6 and not ack.may_update_window(tcb, seg))
+
+
+def _too_old(tcb: Tcb, seg: Segment) -> None:
+    """PAWS rejects it: most are told where we are."""
+    if seg.flags & SYN:
+        _challenge_syn(tcb)
+    elif _pure_ack(seg) and seq.before(seg.seq, tcb.rcv_nxt):
+        why = "an old ACK that was overtaken: it needs no answer"
+        tcb.host.dropped(tcb.label, "old timestamp", "TcpExtPAWSOldAck", why, "RFC 7323 5.3")
+    else:
+        tcb.host.counters["TcpExtPAWSEstab"] += 1
+        _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
+
+
+def _pure_ack(seg: Segment) -> bool:
+    return not seg.payload and not seg.flags & (FIN | SYN) and bool(seg.flags & ACK)
 
 
 def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:
@@ -298,17 +320,29 @@ def _simultaneous_syn_ack(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _rst(tcb: Tcb, seg: Segment) -> None:
-    """RFC 5961 section 3: only the exact number resets."""
-    if seg.seq != tcb.rcv_nxt:
+    """RFC 5961 section 3: only the exact number resets, or the end of the furthest block that we reported."""
+    furthest = tcb.rcv_nxt
+    for _, right in tcb.sacks if tcb.sack_ok else ():
+        furthest = seq.later(furthest, right)
+    if seg.seq not in (tcb.rcv_nxt, furthest) and not _rst_behind_fin(tcb, seg):
         tcb.host.dropped(
             tcb.label, "RST inexact", "", "in the window, but not the number expected next", "RFC 5961 3.2"
         )
         output.challenge_ack(tcb, "RST in the window, but not exact", "RFC 5961 3.2")
         return
+    _reset(tcb, "RST with the exact number")
+
+
+def _rst_behind_fin(tcb: Tcb, seg: Segment) -> bool:
+    """Some peers do not count their own FIN when they reset (Linux tcp_reset_check)."""
+    return tcb.state in _PEER_CLOSED and seg.seq == seq.add(tcb.rcv_nxt, -1)
+
+
+def _reset(tcb: Tcb, why: str) -> None:
     error = errno.ECONNRESET
     if tcb.state is State.CLOSE_WAIT:
         error = errno.EPIPE  # the peer had closed already (tcp_reset)
-    machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: RST with the exact number", REF, error)
+    machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: {why}", REF, error)
 
 
 def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
@@ -372,34 +406,33 @@ def _our_fin_acked(tcb: Tcb) -> bool:
 
 def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    if tcb.state not in _RECEIVES_DATA and not _before_the_fin(tcb, seg):
-        return
-    deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
-    if deaf and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
-        _nobody_reads(tcb, seg)
-        return
     fin = seg.flags & FIN != 0
     end = seq.add(seg.seq, len(seg.payload) + fin)
     is_next = seg.seq == tcb.rcv_nxt
+    if tcb.fin_rcvd and not seq.before(seg.seq, tcb.rcv_nxt):
+        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
+        return
+    deaf = tcb.dead or tcb.fin_rcvd or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if deaf and end != seg.seq and seq.after(seq.add(end, -fin), tcb.rcv_nxt):
+        _nobody_reads(tcb, seg)
+        return
     if not is_next and not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
+    elif not is_next and _at_the_edge(tcb, seg):
+        tcb.host.dropped(tcb.label, "no window", "", "it begins where the window ends", REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
     elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
     elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
 
 
-def _before_the_fin(tcb: Tcb, seg: Segment) -> bool:
-    """The peer closed before: only what it repeats is answered. False: the segment is dealt with."""
-    if not seq.before(seg.seq, tcb.rcv_nxt):
-        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
-        return False
-    if seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
-        _nobody_reads(tcb, seg, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
-        return False
-    return True
+def _at_the_edge(tcb: Tcb, seg: Segment) -> bool:
+    """Does it begin where the window ends? It is not wrong, but there is no room for any of it."""
+    return not seq.before(seg.seq, seq.add(tcb.rcv_nxt, window.offered(tcb))) and seq.after(seg.seq, tcb.rcv_nxt)
 
 
 def _has_room(tcb: Tcb, seg: Segment) -> bool:
@@ -420,17 +453,14 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
     return False
 
 
-def _nobody_reads(tcb: Tcb, seg: Segment, error: int = errno.ECONNRESET) -> None:
-    """Data for a socket that was closed, or shut down both ways, or behind the peer's own FIN: nobody can read it
-    (RFC 9293 3.6.1, Linux TCPAbortOnData).
-    """
+def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
+    """Data for a socket that was closed or shut down both ways, or beyond a FIN: nobody reads it (TCPAbortOnData)."""
     did = "closed the socket" if tcb.dead else "shut down both directions"
-    after = "close()" if tcb.dead else "shutdown()"
-    if not tcb.dead and not tcb.shut_rd:
-        did, after = "read the end", "the FIN"
+    did = f"the application has {did}" if not tcb.fin_rcvd else "the peer had closed its direction"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but the application has {did}", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, f"data came after {after}: RST", "RFC 9293 3.6.1", error)
+    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but {did}", "RFC 9293 3.6.1")
+    error = errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET
+    machine.destroy(tcb, Cause.ABORT, f"data came, but {did}: RST", "RFC 9293 3.6.1", error)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
@@ -443,17 +473,20 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
+    if fin:
+        _fin(tcb)
     if tcb.ooo:
         before = tcb.rcv_nxt
         twice = reassembly.twice(tcb)
         if twice is not None:
             sack.duplicate(tcb, *twice, old=True)
-        fin = reassembly.advance(tcb) or fin
-        reassembly.forget(tcb)
+        fin = reassembly.advance(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
-        tcb.pending |= delack.SCHED | delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
-    if fin:
-        _fin(tcb)
+        if fin:
+            _fin(tcb)
+        reassembly.forget(tcb)
+        if tcb.pending & delack.SCHED:
+            tcb.pending |= delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
     if tcb.owner is not None and (payload or fin):
         tcb.owner.readable()
 
@@ -487,11 +520,9 @@ def _fin(tcb: Tcb) -> None:
     tcb.bytes_received += 1
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
-    tcb.ooo.clear()
-    tcb.sacks.clear()
-    tcb.dsack = None  # tcp_fin: the peer has said all, nothing is left to report
     if tcb.state is State.FIN_WAIT_2:
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
+        _nothing_missing(tcb)
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
         return
     if tcb.state is State.FIN_WAIT_1:
@@ -500,5 +531,13 @@ def _fin(tcb: Tcb) -> None:
     else:
         tcb.pingpong = delack.PINGPONG  # what is left to say is ours: the ACK may ride on it
         machine.enter(tcb, Cause.FIN, "FIN received: the peer sends no more", REF)
+    _nothing_missing(tcb)
     if tcb.owner is not None:
         tcb.owner.readable()
+
+
+def _nothing_missing(tcb: Tcb) -> None:
+    """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
+    tcb.ooo.clear()
+    tcb.sacks.clear()
+    tcb.dsack = None

@@ -42,7 +42,7 @@ def _options(tcb: Tcb) -> bytes:
     options = b""
     if tcb.ts_ok:
         options = _TS.pack(_TS_HEAD, (tcb.host.now // MS + tcb.ts_off) & seq.MASK, tcb.ts_recent)
-    if tcb.ooo or tcb.dsack is not None:
+    if tcb.sacks or tcb.dsack is not None:
         blocks = sack_blocks.to_report(tcb)
         if blocks:
             options += opt.nop() * 2 + opt.sack(blocks)
@@ -116,13 +116,19 @@ def send_ack(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.7.4") -> None:
 
 def challenge_ack(tcb: Tcb, why: str, ref: str) -> None:
     """RFC 5961 section 7: at most one in tcp_invalid_ratelimit ms for a connection."""
+    if may_challenge(tcb, ref):
+        send_ack(tcb, f"challenge ACK: {why}", ref)
+
+
+def may_challenge(tcb: Tcb, ref: str) -> bool:
+    """Count a challenge ACK, or that it is one too many."""
     host = tcb.host
-    if host.now - tcb.challenge_at < host.sysctl.tcp_invalid_ratelimit * MS:
+    if host.now - tcb.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
         host.dropped(tcb.label, "challenge skipped", "TcpExtTCPACKSkippedChallenge", "one challenge ACK in 500 ms", ref)
-        return
-    tcb.challenge_at = host.now
+        return False
+    tcb.oow_at = host.now
     host.counters["TcpExtTCPChallengeACK"] += 1
-    send_ack(tcb, f"challenge ACK: {why}", ref)
+    return True
 
 
 def old_ack(tcb: Tcb, why: str, ref: str) -> None:

@@ -50,11 +50,14 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplic
 
 
 def _emulate_sack(tcb: Tcb, newly_acked: int, duplicate: bool) -> None:
-    """Without SACK each duplicate ACK stands for one segment that arrived (tcp_add_reno_sack)."""
+    """Without SACK each duplicate ACK stands for one segment that arrived, of those that are not lost.
+
+    tcp_add_reno_sack, tcp_limit_reno_sacked.
+    """
     if duplicate:
         before = tcb.sacked_out
-        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - max(tcb.lost_out, 1), 0))  # tcp_limit_reno_sacked
-        tcb.delivered += tcb.sacked_out - before
+        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - max(tcb.lost_out, 1), 0))
+        tcb.delivered += max(tcb.sacked_out - before, 0)
     elif newly_acked:
         left = max(tcb.sacked_out - (newly_acked - 1), 0) if tcb.ca_state != OPEN else 0
         tcb.sacked_out = min(left, len(tcb.rtx) - tcb.lost_out)

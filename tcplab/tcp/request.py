@@ -33,7 +33,7 @@ class Request:
     __slots__ = (
         "acked", "advmss", "armed", "cookie", "deadline", "entry", "host", "irs", "iss", "key", "laddr", "listener",
         "num_timeout", "offer", "oow_at", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
-        "repeats", "rport", "sent", "since", "ts_off", "ts_recent",
+        "repeats", "rport", "sent", "since", "ts_off", "ts_recent", "ts_sent",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, seg: Segment, raddr: int, offer: Offer, isn: int | None) -> None:
@@ -54,6 +54,8 @@ class Request:
         clamp = listener.window_clamp
         self.rcv_wnd = window.initial(buffer, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
         self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
+        self.ts_sent: tuple[int, int] | None = None
+        """The timestamps of our first SYN,ACK and of the last."""
         self.num_timeout = 0
         self.cookie = False
         """It was never in the SYN queue: a SYN cookie came back."""
@@ -77,6 +79,8 @@ class Request:
         """SYN,ACK with what both sides may use; the window of a SYN is never scaled. `cookie`: Fast Open's option."""
         host, offer = self.host, self.offer
         ts = ((host.now // MS + self.ts_off) & seq.MASK, offer.ts_val) if offer.ts_ok else None
+        if ts is not None:
+            self.ts_sent = (self.ts_sent[0] if self.ts_sent is not None else ts[0], ts[0])
         wscale = self.rcv_wscale if offer.wscale is not None else None
         options = negotiate.syn_options(self.advmss, ts, wscale, offer.sack_ok) + cookie
         segment = wire_tcp.build(
@@ -147,7 +151,9 @@ class Request:
         """Linux tcp_check_req, RFC 9293 3.10.7.4 in SYN-RECEIVED: is it the third step? False: it is dealt with."""
         host = self.host
         flags = seg.flags
-        paws_reject = seg.ts is not None and self.offer.ts_ok and seq.before(seg.ts[0], self.ts_recent)
+        paws_reject = bool(
+            seg.ts is not None and self.offer.ts_ok and self.ts_recent and seq.before(seg.ts[0], self.ts_recent)
+        )
         if flags & (SYN | ACK | RST) == SYN and seg.seq == self.irs and not paws_reject:
             self._same_syn()
             return False
@@ -155,8 +161,8 @@ class Request:
             host.reply_rst(seg, self.raddr, "the ACK is not of our SYN,ACK", REF)
             return False
         end = seq.add(seg.seq, len(seg.payload) + bool(flags & SYN) + bool(flags & FIN))
-        outside = seq.before(end, self.rcv_nxt) or seq.after(seg.seq, seq.add(self.rcv_nxt, self.rcv_wnd))
-        if paws_reject or outside:
+        outside = not seq.in_window(seg.seq, end, self.rcv_nxt, seq.add(self.rcv_nxt, self.rcv_wnd))
+        if paws_reject or outside or self._strange_echo(seg):
             self._out_of_window(seg, paws_reject)
             return False
         if flags & RST:
@@ -173,6 +179,12 @@ class Request:
         if seg.ts is not None and not seq.after(seg.seq, self.rcv_nxt):
             self.ts_recent = seg.ts[0]
         return True
+
+    def _strange_echo(self, seg: Segment) -> bool:
+        """Does it echo a timestamp that none of our SYN,ACKs had? (Linux TSEcrRejected)"""
+        if seg.ts is None or not seg.ts[1] or self.ts_sent is None:
+            return False
+        return seq.before(seg.ts[1], self.ts_sent[0]) or seq.after(seg.ts[1], self.ts_sent[1])
 
     def _strange(self, ack: int) -> bool:
         """Is this number not that of our SYN?"""
@@ -194,6 +206,7 @@ class Request:
     def _out_of_window(self, seg: Segment, paws_reject: bool) -> None:
         host = self.host
         host.counters["TcpExtPAWSEstab"] += paws_reject
+        host.counters["TcpExtTSEcrRejected"] += not paws_reject and self._strange_echo(seg)
         host.dropped(self.label, "outside", "", "outside the window of the half-open entry", REF)
         if seg.flags & RST:
             return
@@ -244,6 +257,17 @@ class Request:
         """A RST with the right number came."""
         self.host.counters["TcpExtEmbryonicRsts"] += 1
         self.end(Cause.RST, "RST received: the entry goes", REF)
+
+    def unreachable(self, number: int, fatal: bool, why: str) -> None:
+        """An ICMP error quotes our SYN,ACK: without a path the entry goes (tcp_req_err)."""
+        host = self.host
+        if number != self.iss:
+            forged = "it quotes another number than our SYN,ACK's: it may be forged"
+            host.dropped(self.label, "icmp", "TcpExtOutOfWindowIcmps", forged, "RFC 5927 4.1")
+        elif fatal:
+            host.counters["TcpExtListenDrops"] += 1
+            self.listener.syn_dropped += 1
+            self.end(Cause.ERROR, f"{why}: the entry goes", "Linux tcp_req_err")
 
     def third_ack(self, seg: Segment) -> None:
         """From the SYN queue to the accept queue, if there is room (tcp_v4_syn_recv_sock)."""

@@ -27,7 +27,7 @@ def to_report(tcb: Tcb) -> list[tuple[Seq, Seq]]:
 
 def space(tcb: Tcb) -> int:
     """Octets of option space that data loses to the blocks we report now."""
-    if not tcb.sack_ok or (not tcb.ooo and tcb.dsack is None):
+    if not tcb.sack_ok or (not tcb.sacks and tcb.dsack is None):
         return 0
     count = min(len(tcb.sacks) + (tcb.dsack is not None), most(tcb))
     return 4 + 8 * count if count else 0

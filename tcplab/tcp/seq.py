@@ -31,3 +31,10 @@ def after(a: Seq, b: Seq) -> bool:
 def later(a: Seq, b: Seq) -> Seq:
     """The one of the two that lies further on."""
     return b if (a - b) & MASK >= _HALF else a
+
+
+def in_window(first: Seq, end: Seq, left: Seq, right: Seq) -> bool:
+    """Does a segment touch the window of what has no connection yet, or no longer (Linux tcp_in_window)?"""
+    if first == left or (after(end, left) and before(first, right)):
+        return True
+    return first == right == end

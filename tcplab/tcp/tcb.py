@@ -94,7 +94,7 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "challenge_at", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
+        "bytes_sent", "ca_state", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
         "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq",
         "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
@@ -249,7 +249,6 @@ class Tcb:
         self.ato: Nanos = 0
         self.lrcvtime: Nanos = 0
         self.rcv_tstamp: Nanos = 0
-        self.challenge_at: Nanos = -SEC
         self.oow_at: Nanos = -SEC
 
         # Socket options.

@@ -6,9 +6,9 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, output, recovery, timers, timewait, tlp
-from tcplab.tcp.tcb import DELACK, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
-from tcplab.units import MS, NEVER, SEC, Nanos, duration
+from tcplab.tcp import delack, fastopen, machine, output, recovery, rtt, timers, timewait, tlp
+from tcplab.tcp.tcb import DELACK, INIT_RTO, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
+from tcplab.units import MS, NEVER, SEC, Nanos, Seq, duration
 
 RTO_REF = "RFC 6298 5.4-5.6"
 
@@ -64,6 +64,25 @@ def _retransmit(tcb: Tcb) -> None:
     wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
     why = "the RTO stays as it is" if linear else "the RTO doubles"
     timers.arm(tcb, RTO, host.now + wait, why, "ip-sysctl tcp_syn_linear_timeouts" if linear else "RFC 6298 5.5")
+
+
+def take_back(tcb: Tcb, number: Seq) -> None:
+    """There is no route for what was repeated: that is no congestion, so one doubling is undone (RFC 6069)."""
+    if number != tcb.snd_una or not tcb.retransmits or not tcb.backoff or not tcb.rtx:
+        return
+    host = tcb.host
+    backoff = tcb.backoff - 1
+    if tcb.srtt:
+        rtt.set_rto(tcb)
+    else:
+        tcb.rto = INIT_RTO
+    tcb.backoff = backoff
+    tcb.rto = min(tcb.rto << backoff, host.sysctl.tcp_rto_max_ms * MS)
+    due = tcb.rtx[0].sent + tcb.rto
+    if due > host.now:
+        timers.arm(tcb, RTO, due, "no route: the last doubling is taken back", "RFC 6069 3")
+    else:
+        _retransmit(tcb)
 
 
 def _window_taken_back(tcb: Tcb) -> None:

@@ -70,7 +70,7 @@ class TimeWait:
             self._time_wait(seg, paws_reject)
 
     def _paws_reject(self, seg: Segment) -> bool:
-        return bool(self.ts_ok and seg.ts is not None and seq.before(seg.ts[0], self.ts_recent))
+        return bool(self.ts_ok and seg.ts is not None and self.ts_recent and seq.before(seg.ts[0], self.ts_recent))
 
     def _take_timestamp(self, seg: Segment) -> None:
         if self.ts_ok and seg.ts is not None:
@@ -82,8 +82,7 @@ class TimeWait:
         flags = seg.flags
         end = _end_of(seg)
         right = seq.add(self.rcv_nxt, self.rcv_wnd)
-        outside = seq.before(end, self.rcv_nxt) or seq.after(seg.seq, right)
-        if paws_reject or outside:
+        if paws_reject or not seq.in_window(seg.seq, end, self.rcv_nxt, right):
             self._answer("outside the window", "TcpExtTCPACKSkippedFinWait2", limited=not seg.payload)
             return
         if flags & RST:

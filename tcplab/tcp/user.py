@@ -227,7 +227,7 @@ def unreachable(tcb: Tcb, error: int, why: str, ref: str) -> None:
 
     On an open one it is remembered, and told if the connection dies in the end (tcp_v4_err).
     """
-    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is not None):
+    if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
         tcb.host.counters["TcpAttemptFails"] += 1
         if tcb.request is not None:
             tcb.request.drop()

@@ -25,7 +25,7 @@ NOT_ON_THE_KERNEL = re.compile(r"^// Kernel: \S.{10,}$", re.MULTILINE)
 _WORKERS = 8
 _EXPECTED = re.compile(
     r"""
-      (?<=\ >\ )(?:\d+>\d+\ )?(?P<seq>[SFPRUEW.]+\ \d+:\d+\(\d+\).*)  # a segment of the host
+      (?<=\ >\ )(?P<seq>(?:\d+>\d+\ )?[SFPRUEW.]+\ \d+:\d+\(\d+\).*)  # a segment of the host
     | (?<=\)\ =\ )(?P<result>-?\d+)                         # the result of a call
     | (?<===\ )(?P<value>\d+)                               # an assertion
     """,

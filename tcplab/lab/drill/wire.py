@@ -175,7 +175,7 @@ def compare(packet: Packet, seen: Seen, flow: Flow, line: int) -> None:
     loose = PSH if seen.count > 1 else 0  # Linux sets PSH on whatever it sends as one packet with TSO
     check("flags", letters_of(flags_of(packet.flags) & ~loose), letters_of(seen.flags & ~loose))
     if not segment.flags & SYN:
-        check("seq", packet.seq, (segment.seq - flow.shift) & _MASK)
+        check("seq", packet.seq, _number(segment, flow.shift))
     check("payload", packet.length, seen.length)
     if "." in packet.flags:
         begins = 0 if segment.flags & SYN else flow.remote_isn  # beside a SYN the peer's number is the wire's own
@@ -242,6 +242,13 @@ def _said(option: Option, strict_ts: bool) -> str:
     return " ".join([option.name, *(str(number) for number in option.numbers), option.digits]).strip()
 
 
+def _number(segment: Segment, shift: int) -> int:
+    """As the script counts; a RST of nobody, which has no number of its own, is 0 on the wire and in the script."""
+    if segment.flags & RST and segment.flags & ACK and segment.seq == 0:
+        return 0
+    return (segment.seq - shift) & _MASK
+
+
 def timestamp(segment: Segment) -> int | None:
     """The value of its timestamp option."""
     return segment.ts[0] if segment.ts is not None else None
@@ -251,7 +258,7 @@ def describe(seen: Seen, flow: Flow | None) -> str:
     """The segment in the script's notation."""
     segment = seen.segment
     shift = flow.shift if flow is not None else 0
-    first = (segment.seq - shift) & _MASK
+    first = _number(segment, shift)
     text = f"> {letters_of(seen.flags)} {first}:{(first + seen.length) & _MASK}({seen.length})"
     if seen.flags & ACK:
         text += f" ack {(segment.ack - (flow.remote_isn if flow is not None else 0)) & _MASK}"
