@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
 from tcplab.host import early_options, tcp_info
-from tcplab.tcp import cc, delack, output, timers
+from tcplab.tcp import cc, delack, output, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.tcb import KEEPALIVE
@@ -121,16 +121,19 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
 
 def apply(sock: Socket, conn: Connection) -> None:
     """Give a connection the options of its socket; a new one of a listener inherits them so (sk_clone)."""
+    conn.congestion = sock.congestion
+    if not sock.options:
+        return
     get = sock.options.get
     conn.reuse, conn.reuseport = bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT"))
     conn.nodelay, conn.cork = bool(get("TCP_NODELAY")), bool(get("TCP_CORK"))
     conn.user_mss = get("TCP_MAXSEG", 0)
-    conn.window_clamp = get("TCP_WINDOW_CLAMP", 0)
+    conn.rcvbuf_locked = "SO_RCVBUF" in sock.options
+    conn.user_clamp = get("TCP_WINDOW_CLAMP", 0)
     conn.notsent_lowat = get("TCP_NOTSENT_LOWAT", 0) & 0xFFFFFFFF
     conn.linger2 = get("TCP_LINGER2", 0)
     conn.user_timeout = get("TCP_USER_TIMEOUT", 0) * MS
     conn.syn_retries = get("TCP_SYNCNT", 0)
-    conn.congestion = sock.congestion
     conn.rcvbuf, conn.sndbuf = get("SO_RCVBUF", conn.rcvbuf), get("SO_SNDBUF", conn.sndbuf)
     settings = (get("TCP_KEEPIDLE", 0), get("TCP_KEEPINTVL", 0), get("TCP_KEEPCNT", 0))
     conn.keepalive = settings if get("SO_KEEPALIVE") else None
@@ -175,10 +178,7 @@ def _window_clamp(sock: Socket) -> None:
     conn = sock.conn
     if conn is None:
         return
-    if conn.rcv_ssthresh > conn.window_clamp:
-        conn.rcv_ssthresh = conn.window_clamp
-    else:
-        conn.rcv_ssthresh = max(conn.rcv_ssthresh, min(conn.rcv_wnd, conn.window_clamp))
+    rcvbuf.set_clamp(conn, conn.user_clamp)
 
 
 def _room(sock: Socket) -> None:

@@ -70,11 +70,25 @@ def for_bind(machine: Machine, sock: Socket) -> int:
 def for_connect(machine: Machine, raddr: int, rport: int) -> int:
     """A free local port for this peer; even ones first, EADDRNOTAVAIL when none is left (__inet_hash_connect)."""
     low, count = _range(machine)
-    bound = {sock.port for sock in machine.sockets.values() if sock.bound or sock.listener is not None}
+    bound, listening = machine.bound, machine.listeners
     for port in _ports(low, count, machine.port_stream.below(count) & ~1):
-        if port not in bound and usable(machine, raddr, rport, port):
+        if port not in bound and port not in listening and usable(machine, raddr, rport, port):
             return port
     raise OSError(errno.EADDRNOTAVAIL, "no local port is left for this peer")
+
+
+def bind(machine: Machine, sock: Socket, port: int) -> None:
+    """From now on `sock` has `port`, until it is closed; several can have one."""
+    sock.port, sock.bound = port, True
+    machine.bound[port] = machine.bound.get(port, 0) + 1
+
+
+def unbind(machine: Machine, sock: Socket) -> None:
+    """The socket is closed."""
+    if sock.bound:
+        machine.bound[sock.port] -= 1
+        if not machine.bound[sock.port]:
+            del machine.bound[sock.port]
 
 
 def _ports(low: int, count: int, start: int) -> Iterator[int]:

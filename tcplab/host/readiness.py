@@ -39,7 +39,7 @@ def mask(sock: Socket) -> int:
 
 
 def writable(conn: Tcb) -> bool:
-    """Room for at least a third of the buffer, and less than half of TCP_NOTSENT_LOWAT waits (sk_stream_is_writeable)."""
+    """Room for a third of the buffer, and less than half of TCP_NOTSENT_LOWAT unsent (sk_stream_is_writeable)."""
     queued, unsent = len(conn.sndq), seq.diff(conn.data_end, conn.snd_nxt)
     if conn.notsent_lowat and 2 * unsent >= conn.notsent_lowat:
         return False

@@ -17,6 +17,7 @@ from tcplab.tcp import (
     machine,
     negotiate,
     output,
+    rcvbuf,
     reassembly,
     rtt,
     sack,
@@ -40,7 +41,8 @@ _RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     """Run one segment through the connection; whatever it allows is sent before this returns."""
     tcb.segs_in += 1
-    tcb.data_segs_in += bool(seg.payload)
+    if seg.payload:
+        tcb.data_segs_in += 1
     if tcb.state is State.SYN_SENT:
         _syn_sent(tcb, seg)
     else:
@@ -127,7 +129,7 @@ def _established(tcb: Tcb) -> None:
 
 
 def _opened(tcb: Tcb) -> None:
-    tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, window.full_space(tcb))
+    rcvbuf.opened(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
@@ -162,53 +164,44 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             return
     elif not ack.process(tcb, seg):
         return
-    if tcb.ts_ok and seg.ts is not None:
-        _take_timestamp(tcb, seg)
-    if ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    if tcb.ts_ok and seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup):
+        _take_timestamp(tcb, seg.ts[0])
+    if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         _data(tcb, seg)
         if tcb.over:
             return
     output.push(tcb, "the ACK made room")
-    why = delack.check(tcb)
-    if why:
-        output.send_ack(tcb, why, delack.REF)
+    if tcb.pending:
+        why = delack.check(tcb)
+        if why:
+            output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
 
-def _take_timestamp(tcb: Tcb, seg: Segment) -> None:
+def _take_timestamp(tcb: Tcb, value: int) -> None:
     """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3)."""
-    if seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup) and not seq.before(seg.ts[0], tcb.ts_recent):
-        tcb.ts_recent = seg.ts[0]
+    if not seq.before(value, tcb.ts_recent):
+        tcb.ts_recent = value
         tcb.ts_recent_at = tcb.host.now
 
 
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
-    if not flags & RST and _paws_reject(tcb, seg):
+    if tcb.ts_ok and not flags & RST and _paws_reject(tcb, seg):
         tcb.host.counters["TcpExtPAWSEstab"] += 1
         _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
         return False
-    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
-    end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    beyond = seq.after(seq.add(end, -bool(flags & FIN)), right)  # a FIN may stand right behind the edge
-    if beyond and not tcb.rcvq and not tcb.fin_rcvd and not seq.after(seg.seq, right):
-        beyond = False  # nothing waits to be read: Linux takes what straddles the edge
-    if seq.before(end, tcb.rcv_wup) or beyond:
-        if flags & RST:
-            tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
-        elif flags & SYN:
-            _challenge_syn(tcb)
-        else:
-            if beyond:
-                tcb.host.counters["TcpExtBeyondWindow"] += 1
-            where = "beyond the window" if beyond else "old data"
-            _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    length = len(seg.payload)
+    if flags & (FIN | SYN):
+        length += bool(flags & FIN) + bool(flags & SYN)
+    if (seg.seq != tcb.rcv_nxt or length > window.offered(tcb)) and not _in_window(tcb, seg, length):
         return False
     if flags & RST:
         _rst(tcb, seg)
@@ -222,9 +215,30 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
+def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
+    """Step 1, for a segment that is not simply the next one (tcp_sequence). False: it is dealt with."""
+    flags = seg.flags
+    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
+    end = seq.add(seg.seq, length)
+    beyond = seq.after(end, right)
+    outside = beyond and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
+    if not seq.before(end, tcb.rcv_wup) and not outside:
+        return True
+    if flags & RST:
+        tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
+    elif flags & SYN:
+        _challenge_syn(tcb)
+    else:
+        if beyond:
+            tcb.host.counters["TcpExtBeyondWindow"] += 1
+        where = "beyond the window" if beyond else "old data"
+        _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    return False
+
+
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
     """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old."""
-    if not tcb.ts_ok or seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
+    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
         return False
     if tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
         return False
@@ -351,25 +365,20 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
     if tcb.state not in _RECEIVES_DATA and not _before_the_fin(tcb, seg):
         return
-    if seg.payload and tcb.dead and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+    deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if deaf and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
-    fin = bool(seg.flags & FIN)
+    fin = seg.flags & FIN != 0
     end = seq.add(seg.seq, len(seg.payload) + fin)
-    if not seq.after(end, tcb.rcv_nxt):
+    is_next = seg.seq == tcb.rcv_nxt
+    if not is_next and not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif seg.payload and _window_is_used_up(tcb, seg):
-        tcb.host.dropped(tcb.label, "beyond the window", "", "the window that was offered is used up", REF)
-        delack.enter_quickack(tcb)
-        tcb.pending |= delack.SCHED
-    elif seg.payload and window.held(tcb) > tcb.rcvbuf:
-        tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
-        tcb.pending |= NOMEM
-    elif seq.after(seg.seq, tcb.rcv_nxt):
+    elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
-    else:
+    elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
 
 
@@ -384,29 +393,42 @@ def _before_the_fin(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
-def _window_is_used_up(tcb: Tcb, seg: Segment) -> bool:
-    """No octet of it lies in the window (tcp_data_queue, out_of_window)."""
-    offered = window.offered(tcb)
-    if not offered and not seq.after(seg.seq, tcb.rcv_nxt):
-        tcb.host.counters["TcpExtTCPZeroWindowDrop"] += 1
+def _has_room(tcb: Tcb, seg: Segment) -> bool:
+    """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
+    host = tcb.host
+    if seg.payload and not window.offered(tcb):
+        why = "the window is shut: nothing was asked for"
+        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
+        return False
+    if rcvbuf.make_room(tcb):
         return True
-    return not seq.before(seg.seq, seq.add(tcb.rcv_nxt, offered))
+    tcb.pending |= NOMEM | delack.NOW
+    if not seg.payload or not tcb.rcvq:
+        return True
+    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+    return False
 
 
-def _nobody_reads(tcb: Tcb, seg: Segment, error: int = 0) -> None:
-    """Data for a socket that was closed, or behind the end: nobody can read it (RFC 9293 3.6.1, TCPAbortOnData)."""
+def _nobody_reads(tcb: Tcb, seg: Segment, error: int = errno.ECONNRESET) -> None:
+    """Data for a socket that was closed or shut down both ways, or behind the peer's FIN: nobody can read it (Linux
+    TCPAbortOnData).
+    """
+    before = "close()" if tcb.dead else "shutdown() of both directions" if tcb.shut_rd else "the peer's own FIN"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1", error)
+    tcb.host.reply_rst(seg, tcb.raddr, f"data came after {before}: nobody can read it", "RFC 9293 3.6.1")
+    why = f"data came after {before}: RST"
+    machine.destroy(tcb, Cause.ABORT, why, "RFC 9293 3.6.1", error)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
-    old = seq.diff(tcb.rcv_nxt, seg.seq)
+    old = seq.diff(tcb.rcv_nxt, seg.seq) if seg.seq != tcb.rcv_nxt else 0
     payload = seg.payload[old:] if old else seg.payload
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
-        tcb.rcvq += payload
+        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
         tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
@@ -427,11 +449,19 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
+    if not rcvbuf.make_room(tcb):
+        host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
+        return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    else:
+        rcvbuf.wait(tcb, len(seg.payload))
+    delack.measure(tcb, len(seg.payload), seg.flags)
+    if tcb.sack_ok:
+        rcvbuf.grow(tcb, len(seg.payload))
     reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:

@@ -120,7 +120,7 @@ def repeat_lost(tcb: Tcb, why: str, ref: str) -> None:
             return
         if entry.lost and not entry.retrans:
             if not output.retransmit(tcb, entry, why, ref):
-                return
+                return  # the peer has shut its window over it
             counters["TcpExtTCPSlowStartRetrans" if tcb.ca_state == LOSS else "TcpExtTCPFastRetrans"] += 1
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
-from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
@@ -35,7 +35,7 @@ TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = ("end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -51,6 +51,8 @@ class SentSeg:
         """A repeat of it is on the way."""
         self.ever = False
         """It was repeated at some time: no RTT sample (Karn)."""
+        self.eor = False
+        """A send() with MSG_EOR ended with it: nothing is added."""
 
 
 class Owner(Protocol):
@@ -92,27 +94,26 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
+        "bytes_sent", "ca_state", "challenge_at", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host",
-        "ident", "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
+        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq",
+        "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
         "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
-        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd",
-        "probes_out", "probes_stamp",
-        "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
-        "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq",
-        "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min",
-        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base",
-        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt",
-        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp", "write_pending",
+        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong",
+        "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr",
+        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
+        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits",
+        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
+        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
+        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
+        "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
         self.host = host
         self.laddr, self.lport, self.raddr, self.rport = laddr, lport, raddr, rport
         self.key: FlowKey = (raddr, rport, lport)
-        self.label = f"{ip_text(laddr)}:{lport}>{ip_text(raddr)}:{rport}"
         self.state = State.CLOSED
         self.owner: Owner | None = None
         self.dead = False
@@ -161,6 +162,16 @@ class Tcb:
         self.rcv_ssthresh = 0
         self.rcvbuf = 0
         self.rcvq = bytearray()
+        self.rcvskbs: list[list[int]] = []
+        """The segments in rcvq: [octets unread, memory, room at the end]; `tcplab.tcp.rcvbuf`."""
+        self.rcvbuf_locked = False
+        """SO_RCVBUF was set: the buffer keeps its size."""
+        self.rmem_alloc = self.ooo_rmem = 0
+        """Memory that the receive buffer takes, and what of it waits out of order."""
+        self.scaling_ratio = 128
+        """How much of such memory is payload, in 1/256 (Linux TCP_DEFAULT_SCALING_RATIO)."""
+        self.clamp = 65535 << 14
+        """The greatest window to offer (Linux window_clamp)."""
         self.ooo: list[tuple[Seq, bytes, bool]] = []
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
         self.sacks: list[tuple[Seq, Seq]] = []
@@ -205,8 +216,8 @@ class Tcb:
         """Unanswered repeats in a row (icsk_retransmits)."""
         self.retrans_stamp: Nanos = -1
         self.probes_out = 0
-        self.probes_stamp: Nanos = -1
-        """When the first window probe was due, answered or not; below 0: the window is open."""
+        self.probes_since: Nanos = -1
+        """When the first probe of a closed window was due, answered or not (Linux icsk_probes_tstamp)."""
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
@@ -247,7 +258,7 @@ class Tcb:
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
         self.user_mss = 0
         """TCP_MAXSEG; 0: what the path allows."""
-        self.window_clamp = 0
+        self.user_clamp = 0
         """TCP_WINDOW_CLAMP; 0: what the buffer allows."""
         self.keepalive: tuple[int, int, int] | None = None
         """(idle, interval, probes) in seconds while SO_KEEPALIVE is on; 0 takes the sysctl."""
@@ -259,13 +270,18 @@ class Tcb:
         self.expires: list[Nanos] = [NEVER] * len(TIMER_NAMES)
         self.armed: list[Nanos] = [0] * len(TIMER_NAMES)
         self.deadline: Nanos = NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
 
         self.ident = 0
         # What TCP_INFO counts.
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
+
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
 
     @property
     def data_end(self) -> Seq:

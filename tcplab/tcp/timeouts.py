@@ -40,8 +40,8 @@ def _retransmit(tcb: Tcb) -> None:
     if not tcb.rtx:
         return
     host = tcb.host
-    if not tcb.snd_wnd and not tcb.dead and tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
-        _window_taken_back(tcb)
+    if not tcb.snd_wnd and not tcb.dead and tcb.state not in (State.SYN_SENT, State.SYN_RECV):
+        _probe_with_data(tcb)
         return
     if tcb.retransmits == 0:
         if tcb.state is State.SYN_SENT:
@@ -66,23 +66,21 @@ def _retransmit(tcb: Tcb) -> None:
     timers.arm(tcb, RTO, host.now + wait, why, "ip-sysctl tcp_syn_linear_timeouts" if linear else "RFC 6298 5.5")
 
 
-def _window_taken_back(tcb: Tcb) -> None:
-    """The peer closed the window before what was sent arrived: repeats serve as window probes, and a peer that answers
-    them is not given up (tcp_rtx_probe0_timed_out).
+def _probe_with_data(tcb: Tcb) -> None:
+    """The peer shut its window over what is in flight: repeats are its window probes, and while it answers them the
+    connection lives (tcp_retransmit_timer, RFC 9293 3.8.6 SHLD-17).
     """
     host = tcb.host
-    begun = tcb.retrans_stamp if tcb.retrans_stamp >= 0 else tcb.rtx[0].sent
-    patience = host.sysctl.tcp_rto_max_ms * MS * 2
-    if tcb.user_timeout:
+    tried = host.now - (tcb.retrans_stamp if tcb.retrans_stamp >= 0 else tcb.rtx[0].sent)
+    patience = 2 * host.sysctl.tcp_rto_max_ms * MS
+    if tcb.user_timeout:  # it counts whether the peer answers or not
         patience = min(patience, tcb.user_timeout)
-    tried = host.now - begun
-    silent = host.now - tcb.rcv_tstamp
-    if (tcb.user_timeout and tried > tcb.user_timeout) or (silent > patience and tried > patience):
-        give_up(tcb, "the peer took its window back, and answers no repeats")
+    silent = host.now - tcb.rcv_tstamp > patience or tried > tcb.user_timeout > 0
+    if silent and tried > patience:
+        give_up(tcb, "the window stayed shut and the peer fell silent")
         return
     recovery.enter_loss(tcb)
-    why = f"no ACK for {duration(tcb.rto)}, and the window is 0: the repeat probes it"
-    output.retransmit(tcb, tcb.rtx[0], why, timers.PROBE_REF)
+    output.retransmit(tcb, tcb.rtx[0], "the peer shut its window over this: the repeat probes it", timers.PROBE_REF)
     tcb.backoff += 1
     tcb.rto = min(tcb.rto << 1, host.sysctl.tcp_rto_max_ms * MS)
     wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
@@ -140,23 +138,22 @@ def _persist(tcb: Tcb) -> None:
     """Linux tcp_probe_timer and tcp_send_probe0."""
     if tcb.rtx or not output.unsent(tcb):
         tcb.probes_out = 0
-        tcb.probes_stamp = -1
+        tcb.probes_since = -1
         return
-    if tcb.probes_stamp < 0:
-        tcb.probes_stamp = tcb.host.now
+    waited_out = False
+    if tcb.probes_since < 0:
+        tcb.probes_since = tcb.host.now
+    elif tcb.user_timeout:
+        waited_out = tcb.host.now - tcb.probes_since >= tcb.user_timeout
     limit = tcb.host.sysctl.tcp_retries2 if not tcb.dead else timers.orphan_retries(tcb)
-    waited = tcb.host.now - tcb.probes_stamp
-    if tcb.user_timeout and waited >= tcb.user_timeout:
-        give_up(tcb, f"the window stayed closed for {duration(waited)}, as long as TCP_USER_TIMEOUT allows")
-        return
-    if tcb.probes_out >= limit:
-        give_up(tcb, f"{tcb.probes_out} window probes were not answered")
+    if tcb.probes_out >= limit or waited_out:
+        why = "TCP_USER_TIMEOUT: the window stayed closed" if waited_out else f"{limit} window probes were not answered"
+        give_up(tcb, why)
         return
     output.window_probe(
         tcb, f"window probe #{tcb.probes_out + 1}: the peer's window is {tcb.snd_wnd}", timers.PROBE_REF
     )
     if tcb.rtx:
-        tcb.probes_stamp = -1
         return  # a part of the window was open: it carries data now, under the RTO
     tcb.probes_out += 1
     tcb.backoff = min(tcb.backoff + 1, tcb.host.sysctl.tcp_retries2)

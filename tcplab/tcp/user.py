@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
+from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
@@ -14,7 +14,7 @@ _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
 
 
 def connect(
-    conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
+    conn: Connection, buffer: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
 ) -> int:
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over.
 
@@ -22,10 +22,12 @@ def connect(
     may carry some, it waits for it.
     """
     host = conn.host
-    negotiate.buffers(conn, rcvbuf, sndbuf)
+    negotiate.buffers(conn, buffer, sndbuf)
     conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
-    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
+    conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
+    mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, mss, conn.user_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -125,6 +127,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            rcvbuf.read(tcb, len(data))
             tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
@@ -199,6 +202,7 @@ def orphan(tcb: Tcb) -> None:
     tcb.owner = None
     if tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
             output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 

@@ -2,73 +2,54 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import negotiate, seq
+from tcplab.tcp import rcvbuf, seq
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
 MAX_UNSCALED = 65535
+MAX_SHIFT = 14  # RFC 7323 section 2.3
 
 
 def space_of(buffer: int) -> int:
-    """How much payload a receive buffer may hold: Linux sets half of it aside for its own overhead."""
+    """How much payload a receive buffer is worth as long as nothing was received: half of it."""
     return buffer >> 1
-
-
-def full_space(tcb: Tcb) -> int:
-    """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP.
-
-    Until the peer's segments have been measured one of ours stays in reserve (tcp_init_buffer_space).
-    """
-    space = space_of(tcb.rcvbuf)
-    most = min(space, tcb.window_clamp) if tcb.window_clamp else space
-    mss = tcb.advmss - negotiate.TS_SPACE if tcb.ts_ok else tcb.advmss
-    if tcb.rcv_mss <= negotiate.DEFAULT_MSS and most > 2 * mss and most + mss > space:
-        return max(2 * mss, space - mss)
-    return most
 
 
 def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     """The shift that lets 16 bits express the greatest buffer we may ever have (tcp_select_initial_window)."""
     space = space_of(rcvbuf_locked) if rcvbuf_locked else sysctl.tcp_rmem[2]
     space = min(space, clamp) if clamp else space
-    shift = 0
-    while space > MAX_UNSCALED and shift < 14:
-        space >>= 1
-        shift += 1
-    return shift
+    return min(max(space.bit_length() - 16, 0), MAX_SHIFT)
 
 
-def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
-    """The first window: whole segments of what the buffer holds. A SYN or SYN,ACK tells 65535 of it at most."""
-    space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
+def initial(buffer: int, mss: int, clamp: int = 0) -> int:
+    """The first window: whole segments of what the buffer holds. The field of a SYN never says more than 65535."""
+    space = space_of(buffer)
+    if clamp and clamp < space:
+        space = clamp
     return max(space // mss * mss, min(space, mss))
-
-
-def held(tcb: Tcb) -> int:
-    """Octets of payload in the receive buffer, in order or not."""
-    return len(tcb.rcvq) + (sum(len(octets) for _, octets, _ in tcb.ooo) if tcb.ooo else 0)
-
-
-def free_space(tcb: Tcb) -> int:
-    """Octets that may still be offered: half the buffer is for payload, the other half is slack (as in Linux)."""
-    return max(space_of(tcb.rcvbuf) - held(tcb), 0)
 
 
 def offered(tcb: Tcb) -> int:
     """What is left of the window that was advertised last (tcp_receive_window)."""
-    return max(tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK), 0)
+    left = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)
+    return left if left > 0 else 0
 
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
-    full = full_space(tcb)
-    mss = min(tcb.rcv_mss, full)
-    free = free_space(tcb)
-    if free < full >> 1 and (free < full >> 4 or free < mss):
-        return 0
-    free = min(free, tcb.rcv_ssthresh)
+    full = rcvbuf.full_space(tcb)
+    mss = tcb.rcv_mss if tcb.rcv_mss < full else full
+    free = rcvbuf.free_space(tcb)
+    unit = 1 << tcb.rcv_wscale
+    if free < full >> 1:
+        tcb.quick = 0
+        free = max(free, 0) // unit * unit
+        if free < rcvbuf.window_of(tcb, tcb.rcvbuf) >> 4 or free < mss:
+            return 0
+    if free > tcb.rcv_ssthresh:
+        free = tcb.rcv_ssthresh
     if tcb.rcv_wscale:
-        unit = 1 << tcb.rcv_wscale
         return (free + unit - 1) // unit * unit
     window = tcb.rcv_wnd
     if window <= free - mss or window > free:
@@ -80,24 +61,26 @@ def candidate(tcb: Tcb) -> int:
 
 def select(tcb: Tcb) -> int:
     """Fix the window for a segment that leaves now; the field's value, scaled. It never shrinks (tcp_select_window)."""
-    counters = tcb.host.counters
     current = offered(tcb)
     if tcb.pending & NOMEM:
         current = new = 0
     else:
         new = candidate(tcb)
+    shift = tcb.rcv_wscale
     if new < current:
         if new == 0:
-            counters["TcpExtTCPWantZeroWindowAdv"] += 1
-        unit = 1 << tcb.rcv_wscale
+            tcb.host.counters["TcpExtTCPWantZeroWindowAdv"] += 1
+        unit = 1 << shift
         new = (current + unit - 1) // unit * unit
     old = tcb.rcv_wnd
     tcb.rcv_wnd = new
     tcb.rcv_wup = tcb.rcv_nxt
-    field = min(new, MAX_UNSCALED << tcb.rcv_wscale) >> tcb.rcv_wscale
+    field = new >> shift
+    if field > MAX_UNSCALED:
+        field = MAX_UNSCALED
     if field == 0:
         if old:
-            counters["TcpExtTCPToZeroWindowAdv"] += 1
+            tcb.host.counters["TcpExtTCPToZeroWindowAdv"] += 1
     elif old == 0:
-        counters["TcpExtTCPFromZeroWindowAdv"] += 1
+        tcb.host.counters["TcpExtTCPFromZeroWindowAdv"] += 1
     return field

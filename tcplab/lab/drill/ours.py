@@ -126,6 +126,8 @@ class Ours:
         function = _CALLS.get(name)
         if function is None:
             raise NotImplementedError("this stack has no such call")
+        if args.get("address") == ("unspec", 0):
+            raise NotImplementedError("this stack knows no AF_UNSPEC")
         waiting = Waiting(function(self, args))
         self.waiting.append(waiting)
         self._happened()
@@ -292,7 +294,10 @@ class Ours:
                 return Outcome()
             for watched in self.epolls.values():
                 watched.pop(fd, None)
-            self._blocking(fd, 0, "close", fd)
+            try:
+                self._call("close", fd)
+            except BlockingIOError:  # SO_LINGER waits even with O_NONBLOCK
+                raise _Blocked from None
             return Outcome()
 
         return attempt
