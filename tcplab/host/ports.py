@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from tcplab.api.states import State
 from tcplab.tcp.tcb import Tcb
 from tcplab.tcp.timewait import TimeWait
-from tcplab.units import SEC
+from tcplab.units import MS
 
 if TYPE_CHECKING:
     from tcplab.host.machine import Machine
@@ -106,7 +106,8 @@ def usable(machine: Machine, raddr: int, rport: int, port: int, chosen: bool = F
 
 
 def may_reuse(machine: Machine, bucket: TimeWait, chosen: bool) -> bool:
-    """Linux tcp_twsk_unique: timestamps, and unless bind() chose the port tcp_tw_reuse = 1 and a second's age."""
+    """Linux tcp_twsk_unique: timestamps, and unless bind() chose the port tcp_tw_reuse = 1 and its delay is over."""
     if bucket.state is not State.TIME_WAIT or not bucket.ts_ok:
         return False
-    return chosen or (machine.sysctl.tcp_tw_reuse == 1 and machine.now - bucket.ts_recent_at >= SEC)
+    age = machine.now - bucket.entered
+    return chosen or (machine.sysctl.tcp_tw_reuse == 1 and age > machine.sysctl.tcp_tw_reuse_delay * MS)

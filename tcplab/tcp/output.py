@@ -105,6 +105,8 @@ def _acceptable_seq(tcb: Tcb) -> Seq:
     """The number of a segment without data: the next one, or the edge of a window that the peer took back, behind
     which it would not look at it (tcp_acceptable_seq).
     """
+    if not tcb.rtx:
+        return tcb.snd_nxt
     edge = seq.add(tcb.snd_una, tcb.snd_wnd)
     return edge if seq.diff(tcb.snd_nxt, edge) >= 1 << tcb.rcv_wscale else tcb.snd_nxt
 
@@ -305,9 +307,9 @@ def _behind_the_window(tcb: Tcb, entry: SentSeg) -> bool:
     if room <= 0:
         return entry.seq != tcb.snd_una
     rest = SentSeg(seq.add(entry.seq, room), entry.end, entry.sent, fin=entry.fin)
-    rest.push, rest.lost, rest.ever = entry.push, entry.lost, entry.ever
+    rest.push, rest.lost, rest.ever, rest.eor = entry.push, entry.lost, entry.ever, entry.eor
     tcb.lost_out += rest.lost
-    entry.end, entry.fin, entry.push = rest.seq, False, False
+    entry.end, entry.fin, entry.push, entry.eor = rest.seq, False, False, False
     tcb.rtx.insert(tcb.rtx.index(entry) + 1, rest)
     return False
 

@@ -28,7 +28,7 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
+        "armed", "deadline", "entry", "entered", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
@@ -46,7 +46,7 @@ class TimeWait:
         self.ident = tcb.ident
         self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
-        self.armed = self.host.now
+        self.armed = self.entered = self.host.now
         self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
@@ -83,7 +83,7 @@ class TimeWait:
         end = _end_of(seg)
         right = seq.add(self.rcv_nxt, self.rcv_wnd)
         if paws_reject or not seq.in_window(seg.seq, end, self.rcv_nxt, right):
-            self._answer("outside the window", "TcpExtTCPACKSkippedFinWait2", limited=not seg.payload)
+            self._answer(seg, "outside the window", "TcpExtTCPACKSkippedFinWait2")
             return
         if flags & RST:
             self._end(Cause.RST, "RST received", LINUX_REF)
@@ -112,6 +112,7 @@ class TimeWait:
         if host.tracing:
             why = "FIN received: both directions are closed, wait 2MSL"
             host.emit(StateChanged(host.now, host.name, self.label, old.value, self.state.value, why, REF))
+        self.entered = host.now
         self._wait(LENGTH, "2MSL")
 
     # --- TIME_WAIT ---
@@ -135,9 +136,7 @@ class TimeWait:
             return
         if paws_reject or flags & ACK:
             self._wait(LENGTH, "2MSL, started again by an old segment")
-        self._answer(
-            "old segment in TIME_WAIT", "TcpExtTCPACKSkippedTimeWait", limited=not seg.payload and not flags & FIN
-        )
+        self._answer(seg, "old segment in TIME_WAIT", "TcpExtTCPACKSkippedTimeWait")
 
     def _exact(self, seg: Segment) -> None:
         if seg.flags & RST and not self.host.sysctl.tcp_rfc1337:
@@ -187,11 +186,11 @@ class TimeWait:
         """A new connection of our own takes the port pair."""
         self._end(Cause.REUSE, why, "Linux tcp_twsk_unique")
 
-    def _answer(self, reason: str, skipped: str, limited: bool) -> None:
-        """ACK what is not expected, at a limited rate where it carries no data."""
+    def _answer(self, seg: Segment, reason: str, skipped: str) -> None:
+        """ACK what is not expected; a bare ACK or a SYN only at a limited rate (tcp_oow_rate_limited)."""
         host = self.host
         host.dropped(self.label, reason, "", "the connection is over: say what was expected", LINUX_REF)
-        if limited:
+        if seg.flags & SYN or _end_of(seg) == seg.seq:
             if host.now - self.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
                 host.counters[skipped] += 1
                 return

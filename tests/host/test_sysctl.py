@@ -19,7 +19,7 @@ LINUX = {
     "tcp_syn_retries": 6, "tcp_syn_linear_timeouts": 4, "tcp_synack_retries": 5, "somaxconn": 4096,
     "tcp_syncookies": 1, "tcp_abort_on_overflow": 0, "tcp_fin_timeout": 60,
     "tcp_fastopen": 1, "tcp_fastopen_blackhole_timeout_sec": 0,
-    "tcp_fastopen_key": "random", "tcp_rfc1337": 0, "tcp_tw_reuse": 2,
+    "tcp_fastopen_key": "random", "tcp_rfc1337": 0, "tcp_tw_reuse": 2, "tcp_tw_reuse_delay": 1000,
     "tcp_retries2": 15, "tcp_orphan_retries": 0, "tcp_timestamps": 1, "tcp_window_scaling": 1, "tcp_sack": 1,
     "tcp_dsack": 1, "tcp_keepalive_time": 7200, "tcp_keepalive_intvl": 75, "tcp_keepalive_probes": 9,
     "tcp_early_retrans": 3, "tcp_retrans_collapse": 1, "tcp_rto_min_us": 200_000, "tcp_rto_max_ms": 120_000,
