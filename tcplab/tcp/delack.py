@@ -164,7 +164,7 @@ def after_read(tcb: Tcb, copied: int) -> str:
         pushed = tcb.pending & PUSHED2 or (tcb.pending & PUSHED and not tcb.pingpong)
         if copied > 0 and pushed and not tcb.rcvq:
             return "ACK at the read: the application took all that was pushed"
-    if copied > 0 and not tcb.shut_rd:
+    if copied > 0 and not tcb.shut_rd and not tcb.fin_rcvd:
         now_offered = window.offered(tcb)
         if 2 * now_offered <= tcb.clamp:
             new = window.candidate(tcb)

@@ -332,8 +332,6 @@ def _reset(tcb: Tcb, why: str) -> None:
     error = errno.ECONNRESET
     if tcb.state is State.CLOSE_WAIT:
         error = errno.EPIPE  # the peer had closed already (tcp_reset)
-    elif tcb.state is State.SYN_RECV:
-        error = errno.ECONNREFUSED
     machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: {why}", REF, error)
 
 
