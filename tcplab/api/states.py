@@ -82,6 +82,7 @@ TRANSITIONS: Final[dict[tuple[State, Cause], State]] = {
     (_S.TIME_WAIT, _C.TIMEOUT): _S.CLOSED,  # 2MSL; Linux: 60 s
     (_S.TIME_WAIT, _C.RST): _S.CLOSED,  # RFC 1337's hazard, unless tcp_rfc1337 = 1
     (_S.TIME_WAIT, _C.REUSE): _S.CLOSED,  # RFC 9293 MAY-2; Linux tcp_timewait_state_process
+    (_S.FIN_WAIT_2, _C.REUSE): _S.CLOSED,  # an orphan whose port bind() named: Linux tcp_twsk_unique
     **{(state, _C.RST): _S.CLOSED for state in (_S.SYN_SENT, _S.SYN_RECV, *_SYNCHRONIZED)},
     **{(state, _C.ABORT): _S.CLOSED for state in (_S.LISTEN, _S.SYN_SENT, _S.SYN_RECV, *_SYNCHRONIZED)},
     **{(state, _C.TIMEOUT): _S.CLOSED for state in (_S.SYN_SENT, _S.SYN_RECV, *_SYNCHRONIZED)},

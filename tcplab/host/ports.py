@@ -106,8 +106,11 @@ def usable(machine: Machine, raddr: int, rport: int, port: int, chosen: bool = F
 
 
 def may_reuse(machine: Machine, bucket: TimeWait, chosen: bool) -> bool:
-    """Linux tcp_twsk_unique: timestamps, and unless bind() chose the port tcp_tw_reuse = 1 and its delay is over."""
-    if bucket.state is not State.TIME_WAIT or not bucket.ts_ok:
+    """Linux __inet_check_established and tcp_twsk_unique: timestamps, and, unless bind() chose the port, TIME_WAIT,
+    tcp_tw_reuse = 1, and its delay over.
+    """
+    if chosen or not bucket.ts_ok:
+        return bucket.ts_ok
+    if bucket.state is not State.TIME_WAIT or machine.sysctl.tcp_tw_reuse != 1:
         return False
-    age = machine.now - bucket.entered
-    return chosen or (machine.sysctl.tcp_tw_reuse == 1 and age > machine.sysctl.tcp_tw_reuse_delay * MS)
+    return machine.now - bucket.entered > machine.sysctl.tcp_tw_reuse_delay * MS
