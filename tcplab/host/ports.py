@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from tcplab.api.states import State
 from tcplab.tcp.tcb import Tcb
 from tcplab.tcp.timewait import TimeWait
-from tcplab.units import SEC
+from tcplab.units import MS
 
 if TYPE_CHECKING:
     from tcplab.host.machine import Machine
@@ -43,11 +43,18 @@ def check_bind(machine: Machine, sock: Socket, port: int) -> None:
             raise OSError(errno.EADDRINUSE, f"port {port} is in use{who}")
 
 
-def _range(machine: Machine) -> tuple[int, int]:
-    """First port and how many; an odd one at the end is never taken, as in Linux."""
+def _range(machine: Machine, sock: Socket) -> tuple[int, int]:
+    """First port and how many; an odd one at the end is never taken, as in Linux, but of IP_LOCAL_PORT_RANGE.
+
+    That option counts where it lies within the sysctl's range (inet_sk_get_local_port_range).
+    """
     low, high = machine.sysctl.ip_local_port_range
+    own = sock.options.get("IP_LOCAL_PORT_RANGE", 0)
+    if own:
+        first, last = own & 0xFFFF, own >> 16 & 0xFFFF
+        low, high = first if low <= first <= high else low, last if low <= last <= high else high
     count = high - low + 1
-    return low, count & ~1 if count > 1 else count
+    return low, count & ~1 if count > 1 and not own else count
 
 
 def for_bind(machine: Machine, sock: Socket) -> int:
@@ -55,7 +62,7 @@ def for_bind(machine: Machine, sock: Socket) -> int:
 
     With SO_REUSEADDR the lower half of the range comes first (Linux inet_csk_find_open_port).
     """
-    low, count = _range(machine)
+    low, count = _range(machine, sock)
     halves = [(low, count)]
     if sock.options.get("SO_REUSEADDR") and count >= 4:
         half = count >> 2 << 1
@@ -67,10 +74,10 @@ def for_bind(machine: Machine, sock: Socket) -> int:
     raise OSError(errno.EADDRINUSE, "no local port is left")
 
 
-def for_connect(machine: Machine, raddr: int, rport: int) -> int:
+def for_connect(machine: Machine, sock: Socket, raddr: int, rport: int) -> int:
     """A free local port for this peer; even ones first, EADDRNOTAVAIL when none is left (__inet_hash_connect)."""
-    low, count = _range(machine)
-    bound = {sock.port for sock in machine.sockets.values() if sock.bound or sock.listener is not None}
+    low, count = _range(machine, sock)
+    bound = {other.port for other in machine.sockets.values() if other.bound or other.listener is not None}
     for port in _ports(low, count, machine.port_stream.below(count) & ~1):
         if port not in bound and usable(machine, raddr, rport, port):
             return port
@@ -92,7 +99,11 @@ def usable(machine: Machine, raddr: int, rport: int, port: int, chosen: bool = F
 
 
 def may_reuse(machine: Machine, bucket: TimeWait, chosen: bool) -> bool:
-    """Linux tcp_twsk_unique: timestamps, and unless bind() chose the port tcp_tw_reuse = 1 and a second's age."""
+    """Linux tcp_twsk_unique: timestamps, and unless bind() chose the port tcp_tw_reuse = 1 and an age.
+
+    It counts in whole milliseconds, from when TIME_WAIT began or its timestamp was renewed.
+    """
     if bucket.state is not State.TIME_WAIT or not bucket.ts_ok:
         return False
-    return chosen or (machine.sysctl.tcp_tw_reuse == 1 and machine.now - bucket.ts_recent_at >= SEC)
+    age = machine.now // MS - bucket.entered // MS
+    return chosen or (machine.sysctl.tcp_tw_reuse == 1 and age > machine.sysctl.tcp_tw_reuse_delay)

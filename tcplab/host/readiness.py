@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tcplab.api.states import State
-from tcplab.tcp import seq
+from tcplab.tcp import sndbuf
 
 if TYPE_CHECKING:
     from tcplab.host.sockets import Socket
-    from tcplab.tcp.tcb import Tcb
 
 IN, PRI, OUT, ERR, HUP, RDNORM, WRNORM, RDHUP = 1, 2, 4, 8, 0x10, 0x40, 0x100, 0x2000
 ALWAYS: Final = ERR | HUP
@@ -22,7 +21,8 @@ def mask(sock: Socket) -> int:
         return IN | RDNORM if sock.listener.accept_queue else 0
     conn = sock.conn
     if conn is None:
-        return OUT | WRNORM | HUP  # a fresh socket is in CLOSE
+        queued = ERR if sock.notices is not None and sock.notices.queue else 0
+        return OUT | WRNORM | HUP | queued  # a fresh socket is in CLOSE
     shut_wr = conn.fin_queued or conn.state is State.CLOSED
     shut_rd = conn.shut_rd or conn.fin_rcvd or conn.state is State.CLOSED
     found = HUP if conn.state is State.CLOSED or (shut_rd and shut_wr) else 0
@@ -31,14 +31,10 @@ def mask(sock: Socket) -> int:
     if conn.state is not State.SYN_SENT:
         if conn.rcvq:
             found |= IN | RDNORM
-        if shut_wr or writable(conn):
+        if shut_wr or sndbuf.writable(conn):
             found |= OUT | WRNORM
-    if conn.error:
+        else:
+            conn.nospace = True
+    if conn.error or (sock.notices is not None and sock.notices.queue):
         found |= ERR
     return found
-
-
-def writable(conn: Tcb) -> bool:
-    """Room for at least a third of the buffer (sk_stream_is_writeable)."""
-    queued = len(conn.sndq)
-    return conn.sndbuf - queued >= queued >> 1 and seq.diff(conn.data_end, conn.snd_nxt) <= conn.sndbuf

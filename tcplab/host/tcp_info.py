@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import output
+from tcplab.tcp import chrono, output
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
@@ -67,6 +67,7 @@ def of_unconnected() -> dict[str, int]:
 def of(tcb: Tcb) -> dict[str, int]:
     """A connection, in any state."""
     now, ts_space = tcb.host.now, TS_SPACE if tcb.ts_ok else 0
+    busy, rwnd_limited, sndbuf_limited = chrono.times(tcb)
     wscale_ok = bool(tcb.snd_wscale or tcb.rcv_wscale)
     return _complete({
         "state": STATES[tcb.state],
@@ -110,6 +111,9 @@ def of(tcb: Tcb) -> dict[str, int]:
         "min_rtt": tcb.rtt_min or NO_SAMPLE,
         "data_segs_in": tcb.data_segs_in,
         "data_segs_out": tcb.data_segs_out,
+        "busy_time": busy,
+        "rwnd_limited": rwnd_limited,
+        "sndbuf_limited": sndbuf_limited,
         "delivered": tcb.delivered,
         "bytes_sent": tcb.bytes_sent,
         "bytes_retrans": tcb.bytes_retrans,

@@ -21,6 +21,7 @@ from tcplab.tcp import (
     rtt,
     sack,
     seq,
+    sndbuf,
     timers,
     timewait,
     window,
@@ -127,6 +128,7 @@ def _established(tcb: Tcb) -> None:
 
 
 def _opened(tcb: Tcb) -> None:
+    sndbuf.expand(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
@@ -170,6 +172,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         if tcb.over:
             return
     output.push(tcb, "the ACK made room")
+    if tcb.nospace:
+        sndbuf.look_for_space(tcb)
     why = delack.check(tcb)
     if why:
         output.send_ack(tcb, why, delack.REF)

@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import delack, negotiate, seq, timers, tlp, window
+from tcplab.tcp import chrono, delack, negotiate, seq, sndbuf, timers, tlp, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -147,6 +147,10 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
         if not rest:
             break
         held = _next(tcb, rest, why, more, force)
+    if tcb.snd_nxt != first:
+        sndbuf.sent(tcb, first)
+    if tcb.chrono:
+        _measure(tcb, held, tcb.snd_nxt != first)
     if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
         timers.arm_rto(tcb)
     if held != tcb.held:
@@ -155,6 +159,23 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
             _tell_what_holds(tcb, held)
     if not tcb.rtx and tcb.expires[PERSIST] == NEVER and unsent(tcb):
         timers.arm_persist(tcb)
+
+
+def cwnd_limited(tcb: Tcb) -> bool:
+    """Only a window that was used may grow (tcp_is_cwnd_limited)."""
+    if tcb.cwnd < tcb.ssthresh:
+        return tcb.cwnd < 2 * tcb.max_packets_out
+    return tcb.cwnd_limited
+
+
+def _measure(tcb: Tcb, held: str, sent: bool) -> None:
+    """What the connection waits for from now on (tcp_write_xmit, tcp_cwnd_validate)."""
+    if held == "window":
+        chrono.start(tcb, chrono.RWND)
+    elif tcb.chrono == chrono.RWND:
+        chrono.stop(tcb, chrono.RWND)
+    if sent and tcb.nospace and not tcb.skbs and not cwnd_limited(tcb):
+        chrono.start(tcb, chrono.SNDBUF)
 
 
 def _tell_what_holds(tcb: Tcb, held: str) -> None:
@@ -246,6 +267,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         tcb.max_packets_seq = tcb.snd_nxt
         tcb.cwnd_limited = False
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
+    if tcb.notices is not None and tcb.notices.stamps:
+        tcb.notices.sent(tcb, first, seq.add(first, size), payload)
     if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
 
@@ -276,6 +299,7 @@ def push_one(tcb: Tcb, why: str) -> bool:
     fin = size == data and tcb.fin_queued
     if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
         _send(tcb, first, size, fin, size == data, why)
+        sndbuf.sent(tcb, first)
     return tcb.snd_nxt != first
 
 
@@ -311,7 +335,9 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     data = unsent(tcb) - tcb.fin_queued
     if room > 0 and data:
         size = min(room, data, tcb.mss)
-        _send(tcb, tcb.snd_nxt, size, False, True, why)
+        first = tcb.snd_nxt
+        _send(tcb, first, size, False, True, why)
+        sndbuf.sent(tcb, first)
         timers.arm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1

@@ -95,8 +95,9 @@ KNOBS: Final[dict[str, Knob]] = {
         Knob("tcp_rfc1337", 0, 0, 1, "bool", "a RST does not end TIME_WAIT", "tcp(7), RFC 1337"),
         Knob(
             "tcp_tw_reuse", 2, 0, 2, "mode",
-            "connect() may reuse a TIME_WAIT port pair that is 1 s old: 0 no, 1 yes, 2 loopback only", "ip-sysctl",
+            "connect() may reuse a TIME_WAIT port pair that is old enough: 0 no, 1 yes, 2 loopback only", "ip-sysctl",
         ),
+        Knob("tcp_tw_reuse_delay", 1000, 0, 60_000, "ms", "how old that is", "ip-sysctl"),
         Knob("tcp_retries2", 15, 1, _BYTE, "RTOs", "unanswered repeats of data before ETIMEDOUT", "tcp(7)"),
         Knob("tcp_orphan_retries", 0, 0, _BYTE, "RTOs", "the same for a closed socket; 0 means 8", "tcp(7)"),
         Knob("tcp_timestamps", 1, 0, 2, "mode", "0 off, 1 with a random offset, 2 without", "tcp(7), RFC 7323"),

@@ -5,6 +5,7 @@ Names are those of Linux's struct tcp_sock and inet_connection_sock, or RFC 9293
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
@@ -15,6 +16,7 @@ from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.notices import Notices
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INIT_CWND: Final = 10  # RFC 6928
@@ -66,6 +68,10 @@ class Owner(Protocol):
         """Room, the connection, or an error: writing makes sense."""
         ...
 
+    def noticed(self) -> None:
+        """The error queue has a new entry."""
+        ...
+
 
 class HalfOpen(Protocol):
     """The handshake of a connection that Fast Open made before the third step (Linux fastopen_rsk)."""
@@ -92,19 +98,21 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
-        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host",
-        "ident", "irs", "iss", "keepalive", "key", "label", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
-        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
-        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd",
-        "probes_out", "prr_delivered", "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt",
-        "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq",
-        "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min",
-        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base",
-        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt",
-        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp", "write_pending",
+        "bytes_sent", "ca_state", "challenge_at", "chrono", "chrono_at", "chronos", "congestion", "cork", "cwnd",
+        "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done",
+        "dsack", "dsack_dups", "dupacks", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
+        "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "label", "laddr",
+        "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq",
+        "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat",
+        "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out",
+        "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp",
+        "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "request", "retrans_out", "retrans_stamp",
+        "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
+        "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt",
+        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error",
+        "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans",
+        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "write_pending",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -144,6 +152,16 @@ class Tcb:
         self.sndq = bytearray()
         self.snd_base: Seq = 0
         self.sndbuf = 0
+        self.sndbuf_fixed = False
+        """SO_SNDBUF said how large; else it grows with cwnd."""
+        self.skbs: deque[Seq] = deque()
+        """Where each sk_buff of the send queue begins that was not sent (`tcplab.tcp.sndbuf`)."""
+        self.skbs_sent: deque[Seq] = deque()
+        """The same for those that were sent and are not acknowledged."""
+        self.nospace = False
+        """The application was told that the buffer is full (SOCK_NOSPACE)."""
+        self.notices: Notices | None = None
+        """What it wants to know of octets that it sent."""
         self.fin_queued = False
         self.fin_later = False
         """shutdown() came in SYN_RECV: the FIN goes when the handshake is complete."""
@@ -263,6 +281,10 @@ class Tcb:
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
+        self.chrono = 0
+        """What the connection spends its time on (`tcplab.tcp.chrono`), since when, and what it spent so far."""
+        self.chrono_at = 0
+        self.chronos = [0, 0, 0, 0]
 
     @property
     def data_end(self) -> Seq:

@@ -26,7 +26,7 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "host", "ident", "irs", "iss", "key", "label", "laddr", "lport", "oow_at", "queued",
+        "armed", "deadline", "entered", "host", "ident", "irs", "iss", "key", "label", "laddr", "lport", "oow_at", "queued",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
@@ -45,6 +45,8 @@ class TimeWait:
         self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
         self.armed = self.host.now
+        self.entered = self.host.now
+        """When it was made, or its timestamp was renewed (tw_entry_stamp)."""
         self.queued: Nanos = NEVER
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
@@ -67,7 +69,8 @@ class TimeWait:
 
     def _take_timestamp(self, seg: Segment) -> None:
         if self.ts_ok and seg.ts is not None:
-            self.ts_recent, self.ts_recent_at = seg.ts[0], self.host.now
+            self.ts_recent = seg.ts[0]
+            self.ts_recent_at = self.entered = self.host.now
 
     # --- FIN_WAIT_2, orphaned ---
 
