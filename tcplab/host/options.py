@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
 from tcplab.host import early_options, errqueue, tcp_info
-from tcplab.tcp import cc, delack, output, timers
+from tcplab.tcp import cc, delack, output, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.tcb import KEEPALIVE
@@ -125,7 +125,8 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.reuse, conn.reuseport = bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT"))
     conn.nodelay, conn.cork = bool(get("TCP_NODELAY")), bool(get("TCP_CORK"))
     conn.user_mss = get("TCP_MAXSEG", 0)
-    conn.window_clamp = get("TCP_WINDOW_CLAMP", 0)
+    conn.rcvbuf_locked = "SO_RCVBUF" in sock.options
+    conn.user_clamp = get("TCP_WINDOW_CLAMP", 0)
     conn.notsent_lowat = get("TCP_NOTSENT_LOWAT", 0) & 0xFFFFFFFF
     conn.linger2 = get("TCP_LINGER2", 0)
     conn.user_timeout = get("TCP_USER_TIMEOUT", 0) * MS
@@ -176,10 +177,7 @@ def _window_clamp(sock: Socket) -> None:
     conn = sock.conn
     if conn is None:
         return
-    if conn.rcv_ssthresh > conn.window_clamp:
-        conn.rcv_ssthresh = conn.window_clamp
-    else:
-        conn.rcv_ssthresh = max(conn.rcv_ssthresh, min(conn.rcv_wnd, conn.window_clamp))
+    rcvbuf.set_clamp(conn, conn.user_clamp)
 
 
 def _room(sock: Socket) -> None:

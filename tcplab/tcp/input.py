@@ -17,6 +17,7 @@ from tcplab.tcp import (
     machine,
     negotiate,
     output,
+    rcvbuf,
     reassembly,
     rtt,
     sack,
@@ -128,6 +129,7 @@ def _established(tcb: Tcb) -> None:
 
 
 def _opened(tcb: Tcb) -> None:
+    rcvbuf.opened(tcb)
     sndbuf.expand(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
@@ -199,7 +201,8 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
         return False
     right = seq.add(tcb.rcv_nxt, window.offered(tcb))
     end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    if seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or (seg.payload and seq.after(end, right)):
+    outside = seq.after(end, right) and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
+    if seq.before(end, tcb.rcv_wup) or outside:
         if flags & RST:
             tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
         elif flags & SYN:
@@ -362,13 +365,28 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif seg.payload and window.held(tcb) > tcb.rcvbuf:
-        tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
-        tcb.pending |= NOMEM
     elif seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
-    else:
+    elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
+
+
+def _has_room(tcb: Tcb, seg: Segment) -> bool:
+    """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
+    host = tcb.host
+    if seg.payload and not window.offered(tcb):
+        why = "the window is shut: nothing was asked for"
+        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
+        return False
+    if rcvbuf.make_room(tcb):
+        return True
+    tcb.pending |= NOMEM | delack.NOW
+    if not seg.payload or not tcb.rcvq:
+        return True
+    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+    return False
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
@@ -384,7 +402,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
-        tcb.rcvq += payload
+        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
         tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
@@ -405,11 +423,19 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
+    if not rcvbuf.make_room(tcb):
+        host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
+        return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    else:
+        rcvbuf.wait(tcb, len(seg.payload))
+    delack.measure(tcb, len(seg.payload), seg.flags)
+    if tcb.sack_ok:
+        rcvbuf.grow(tcb, len(seg.payload))
     reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import seq
+from tcplab.tcp import rcvbuf, seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 
@@ -68,14 +68,18 @@ def twice(tcb: Tcb) -> tuple[Seq, Seq] | None:
 def advance(tcb: Tcb) -> bool:
     """Move to the receive queue what is in order now. True when the peer's FIN came in order with it."""
     fin = False
+    waiting = sum(len(octets) for _, octets, _ in tcb.ooo)
     while tcb.ooo and not seq.after(tcb.ooo[0][0], tcb.rcv_nxt):
         first, octets, has_fin = tcb.ooo.pop(0)
         old = seq.diff(tcb.rcv_nxt, first)
         if old < len(octets):
             fresh = octets[old:]
-            tcb.rcvq += fresh
+            rcvbuf.moved(tcb, fresh, waiting)
+            waiting -= len(octets)
             tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(fresh))
         fin = fin or has_fin
+    if not tcb.ooo:
+        rcvbuf.settle(tcb)
     return fin
 
 

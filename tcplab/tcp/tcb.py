@@ -98,21 +98,21 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "challenge_at", "chrono", "chrono_at", "chronos", "congestion", "cork", "cwnd",
-        "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done",
-        "dsack", "dsack_dups", "dupacks", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
+        "bytes_sent", "ca_state", "challenge_at", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork",
+        "cwnd", "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered",
+        "done", "dsack", "dsack_dups", "dupacks", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
         "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "label", "laddr",
         "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq",
         "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat",
-        "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered", "prr_out",
-        "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp",
-        "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "request", "retrans_out", "retrans_stamp",
-        "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
-        "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt",
-        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error",
-        "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans",
-        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
-        "write_pending",
+        "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered",
+        "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
+        "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request",
+        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto",
+        "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio", "segs_in",
+        "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1",
+        "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state",
+        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
+        "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -178,6 +178,16 @@ class Tcb:
         self.rcv_ssthresh = 0
         self.rcvbuf = 0
         self.rcvq = bytearray()
+        self.rcvskbs: list[list[int]] = []
+        """The segments in rcvq: [octets unread, memory, room at the end]; `tcplab.tcp.rcvbuf`."""
+        self.rcvbuf_locked = False
+        """SO_RCVBUF was set: the buffer keeps its size."""
+        self.rmem_alloc = self.ooo_rmem = 0
+        """Memory that the receive buffer takes, and what of it waits out of order."""
+        self.scaling_ratio = 128
+        """How much of such memory is payload, in 1/256 (Linux TCP_DEFAULT_SCALING_RATIO)."""
+        self.clamp = 65535 << 14
+        """The greatest window to offer (Linux window_clamp)."""
         self.ooo: list[tuple[Seq, bytes, bool]] = []
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
         self.sacks: list[tuple[Seq, Seq]] = []
@@ -262,7 +272,7 @@ class Tcb:
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
         self.user_mss = 0
         """TCP_MAXSEG; 0: what the path allows."""
-        self.window_clamp = 0
+        self.user_clamp = 0
         """TCP_WINDOW_CLAMP; 0: what the buffer allows."""
         self.keepalive: tuple[int, int, int] | None = None
         """(idle, interval, probes) in seconds while SO_KEEPALIVE is on; 0 takes the sysctl."""

@@ -26,7 +26,8 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "entered", "host", "ident", "irs", "iss", "key", "label", "laddr", "lport", "oow_at", "queued",
+        "armed", "deadline", "entered", "host", "ident", "irs", "iss", "key", "label", "laddr", "lport", "oow_at",
+        "queued",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip

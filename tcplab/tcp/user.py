@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import chrono, delack, fastopen, machine, negotiate, output, seq, sndbuf, timers, timewait, window
+from tcplab.tcp import (
+    chrono,
+    delack,
+    fastopen,
+    machine,
+    negotiate,
+    output,
+    rcvbuf,
+    seq,
+    sndbuf,
+    timers,
+    timewait,
+    window,
+)
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
@@ -16,7 +29,7 @@ _NEEDS_RESET = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN
 
 
 def connect(
-    conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None, flags: int = 0
+    conn: Connection, buffer: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None, flags: int = 0
 ) -> int:
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over.
 
@@ -24,10 +37,11 @@ def connect(
     may carry some, it waits for it.
     """
     host = conn.host
-    negotiate.buffers(conn, rcvbuf, sndbuf)
+    negotiate.buffers(conn, buffer, sndbuf)
     conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
-    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
+    conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.user_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -127,6 +141,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            rcvbuf.read(tcb, len(data))
             tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))

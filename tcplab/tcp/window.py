@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import seq
+from tcplab.tcp import rcvbuf, seq
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
@@ -10,14 +10,8 @@ MAX_UNSCALED = 65535
 
 
 def space_of(buffer: int) -> int:
-    """How much payload a receive buffer may hold: Linux sets half of it aside for its own overhead."""
+    """How much payload a receive buffer is worth as long as nothing was received: half of it."""
     return buffer >> 1
-
-
-def full_space(tcb: Tcb) -> int:
-    """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP."""
-    space = space_of(tcb.rcvbuf)
-    return min(space, tcb.window_clamp) if tcb.window_clamp else space
 
 
 def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
@@ -31,20 +25,10 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     return shift
 
 
-def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
-    """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
-    space = min(space_of(rcvbuf), clamp or space_of(rcvbuf))
-    return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
-
-
-def held(tcb: Tcb) -> int:
-    """Octets of payload in the receive buffer, in order or not."""
-    return len(tcb.rcvq) + (sum(len(octets) for _, octets, _ in tcb.ooo) if tcb.ooo else 0)
-
-
-def free_space(tcb: Tcb) -> int:
-    """Octets that may still be offered: half the buffer is for payload, the other half is slack (as in Linux)."""
-    return max(space_of(tcb.rcvbuf) - held(tcb), 0)
+def initial(buffer: int, mss: int, clamp: int = 0) -> int:
+    """The first window: whole segments of what the buffer holds. The field of a SYN never says more than 65535."""
+    space = min(space_of(buffer), clamp or space_of(buffer))
+    return max(space // mss * mss, min(space, mss))
 
 
 def offered(tcb: Tcb) -> int:
@@ -54,14 +38,17 @@ def offered(tcb: Tcb) -> int:
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
-    full = full_space(tcb)
+    full = rcvbuf.full_space(tcb)
     mss = min(tcb.rcv_mss, full)
-    free = free_space(tcb)
-    if free < full >> 1 and (free < full >> 4 or free < mss):
-        return 0
+    free = rcvbuf.free_space(tcb)
+    unit = 1 << tcb.rcv_wscale
+    if free < full >> 1:
+        tcb.quick = 0
+        free = max(free, 0) // unit * unit
+        if free < rcvbuf.window_of(tcb, tcb.rcvbuf) >> 4 or free < mss:
+            return 0
     free = min(free, tcb.rcv_ssthresh)
     if tcb.rcv_wscale:
-        unit = 1 << tcb.rcv_wscale
         return (free + unit - 1) // unit * unit
     window = tcb.rcv_wnd
     if window <= free - mss or window > free:

@@ -46,8 +46,8 @@ def test_a_connection_after_data() -> None:
         f"ESTAB  1000   0          10.77.0.2:80      10.77.0.1:{port}",
         "\t ts sack reno wscale:10,10 rto:210 rtt:10/5 ato:40 mss:1448 pmtu:1500 rcvmss:1448 advmss:1448 cwnd:10 "
         "bytes_received:5000 segs_out:4 segs_in:6 data_segs_in:4 send 11584000bps lastsnd:106 lastrcv:95 lastack:95 "
-        "pacing_rate 23168000bps delivered:1 app_limited rcv_space:14480 rcv_ssthresh:65536 minrtt:10 snd_wnd:64512 "
-        "rcv_wnd:62464",
+        "pacing_rate 23168000bps delivered:1 app_limited rcv_space:14480 rcv_ssthresh:76160 minrtt:10 snd_wnd:64512 "
+        "rcv_wnd:76800",
     ]
     head, first, second = shown(pair, "a")
     assert first == f"ESTAB 0      0          10.77.0.1:{port}    10.77.0.2:80   timer:(keepalive,119min,0)"

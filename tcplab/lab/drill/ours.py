@@ -126,6 +126,8 @@ class Ours:
         function = _CALLS.get(name)
         if function is None:
             raise NotImplementedError("this stack has no such call")
+        if args.get("address") == ("unspec", 0):
+            raise NotImplementedError("this stack knows no AF_UNSPEC")
         waiting = Waiting(function(self, args))
         self.waiting.append(waiting)
         self._happened()
