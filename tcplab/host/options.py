@@ -260,7 +260,7 @@ def _port_range(value: int) -> int:
     low, high = value & 0xFFFF, value >> 16 & 0xFFFF
     if low and high and low > high:
         raise OSError(errno.EINVAL, f"IP_LOCAL_PORT_RANGE: {low} is more than {high}")
-    return value & 0xFFFFFFFF
+    return value
 
 
 def _sndbuf(sock: Socket) -> int:
