@@ -381,6 +381,10 @@ OPTIONS: Final[dict[str, Option]] = {
             "Linux timestamping.rst", low=0, read=errqueue.stamps, write=errqueue.timestamping,
         ),
         Option(
+            "SO_MEMINFO", "struct", "memory of the socket, as ss(8) shows it", "sock_diag(7)", read_only=True,
+            read=lambda sock: tcp_info.memory(sock.conn),
+        ),
+        Option(
             "IP_BIND_ADDRESS_NO_PORT", "bool", "bind() to port 0 leaves the choice of the port to connect()", "ip(7)",
             take=bool,
         ),

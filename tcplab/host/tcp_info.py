@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, output
+from tcplab.tcp import chrono, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
@@ -122,6 +122,15 @@ def of(tcb: Tcb) -> dict[str, int]:
         "snd_wnd": tcb.snd_wnd,
         "rcv_wnd": tcb.rcv_wnd,
     })  # fmt: skip
+
+
+def memory(tcb: Tcb | None) -> dict[str, int]:
+    """SO_MEMINFO by the names of SK_MEMINFO_*, but FWD_ALLOC: what the kernel reserved is not kept here."""
+    if tcb is None:
+        return dict.fromkeys(("RMEM_ALLOC", "WMEM_QUEUED"), 0)
+    return {
+        "RMEM_ALLOC": tcb.rmem_alloc, "RCVBUF": tcb.rcvbuf, "SNDBUF": tcb.sndbuf, "WMEM_QUEUED": sndbuf.used(tcb),
+    }  # fmt: skip
 
 
 def _pacing_rate(tcb: Tcb) -> int:

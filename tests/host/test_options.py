@@ -55,7 +55,7 @@ REFUSED = {
 
 ELSEWHERE = {
     "SO_LINGER", "TCP_CONGESTION", "TCP_INFO", "TCP_FASTOPEN", "TCP_FASTOPEN_CONNECT", "TCP_FASTOPEN_KEY",
-    "TCP_FASTOPEN_NO_COOKIE",
+    "TCP_FASTOPEN_NO_COOKIE", "SO_MEMINFO",
 }  # fmt: skip
 """Not one number, or only in some states: they have tests of their own."""
 
