@@ -35,6 +35,8 @@ def mask(sock: Socket) -> int:
             found |= OUT | WRNORM
         else:
             conn.nospace = True
+    elif conn.attempt is not None and conn.attempt.deferred:
+        found |= OUT | WRNORM  # connect() waits for data that the SYN may carry
     if conn.error or (sock.notices is not None and sock.notices.queue):
         found |= ERR
     return found

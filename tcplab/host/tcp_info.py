@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, output, sndbuf
+from tcplab.tcp import chrono, output, sndbuf, tso
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
@@ -20,7 +20,7 @@ STATES: Final = {
 }  # fmt: skip
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
-NO_LIMIT: Final = 2**64 - 1
+NO_LIMIT: Final = tso.NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
 _DELACK_MAX: Final = 200 * MS
@@ -101,7 +101,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "reordering": DUPTHRESH,
         "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
         "total_retrans": tcb.total_retrans,
-        "pacing_rate": _pacing_rate(tcb),
+        "pacing_rate": tso.pacing_rate(tcb),
         "max_pacing_rate": NO_LIMIT,
         "bytes_acked": tcb.bytes_acked,
         "bytes_received": tcb.bytes_received,
@@ -131,11 +131,3 @@ def memory(tcb: Tcb | None) -> dict[str, int]:
     return {
         "RMEM_ALLOC": tcb.rmem_alloc, "RCVBUF": tcb.rcvbuf, "SNDBUF": tcb.sndbuf, "WMEM_QUEUED": sndbuf.used(tcb),
     }  # fmt: skip
-
-
-def _pacing_rate(tcb: Tcb) -> int:
-    """Octets a second: twice cwnd in each round trip in slow start, 1.2 times later (tcp_update_pacing_rate)."""
-    if not tcb.srtt:
-        return NO_LIMIT
-    percent = 200 if tcb.cwnd < tcb.ssthresh >> 1 else 120
-    return tcb.mss * (1_000_000 // 100 << 3) * percent * max(tcb.cwnd, len(tcb.rtx)) // tcb.srtt

@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, delack, negotiate, seq, sndbuf, timers, tlp, window
+from tcplab.tcp import chrono, delack, negotiate, seq, sndbuf, timers, tlp, tso, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -126,23 +126,33 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """Abort on the wire: RST,ACK at snd_nxt (Linux tcp_send_active_reset). The caller ends the connection."""
     tcb.host.counters["TcpOutRsts"] += 1
     segment = wire_tcp.build(
-        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0,
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
     tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
 
 
-def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
+def push_filled(tcb: Tcb, why: str) -> None:
+    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one)."""
+    if seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
+        push(tcb, why)
+    elif len(tcb.skbs) == 1:
+        push(tcb, why, most=tso.segments(tcb))
+
+
+def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
     """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
 
-    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back.
+    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `most`: so
+    many segments.
     """
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
     was_idle = not tcb.rtx
     first = tcb.snd_nxt
-    while not held:
+    while not held and most:
+        most -= 1
         rest = unsent(tcb)
         if not rest:
             break

@@ -1,6 +1,6 @@
 """The send buffer as Linux accounts for it: in sk_buffs, each with its overhead (sk_wmem_queued).
 
-What the application writes fills the last sk_buff that was not sent, up to `goal` octets; another is begun only while
+What the application writes fills the last sk_buff that was not sent, up to `tso.goal` octets; another is begun only while
 there is room, and then it is filled whatever its size: so a write may exceed SO_SNDBUF by almost one of them.
 """
 
@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tcplab.tcp import chrono, seq
+from tcplab.tcp import chrono, seq, tso
 from tcplab.tcp.tcb import INIT_CWND, Tcb
+from tcplab.tcp.tso import MAX_TCP_HEADER
 
 OVERHEAD: Final = 832
 """What an sk_buff costs beside its octets: sk_buff, head and skb_shared_info (measured on x86-64)."""
-_MAX_TCP_HEADER, _SHARED_INFO, _SK_BUFF = 256, 320, 256
-_GSO_MAX: Final = 65536 - (_MAX_TCP_HEADER + 1)
-_MSS_DEFAULT: Final = 536
-_MIN_HEADERS: Final = 68 - 40
+_SHARED_INFO, _SK_BUFF = 320, 256
 
 
 def used(tcb: Tcb) -> int:
@@ -38,20 +36,13 @@ def writable(tcb: Tcb) -> bool:
     return tcb.sndbuf - queued >= queued >> 1 and free(tcb, 1)
 
 
-def goal(tcb: Tcb) -> int:
-    """How many octets an sk_buff takes: whole segments, at most half of the peer's window (tcp_xmit_size_goal)."""
-    half = tcb.max_window >> 1 if tcb.max_window > _MSS_DEFAULT else tcb.max_window
-    most = min(max(half, _MIN_HEADERS), _GSO_MAX) if half else _GSO_MAX
-    return max(most // tcb.mss, 1) * tcb.mss
-
-
 def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
     """Put `data` into the queue, as much as there is room for; `push` after each sk_buff that is full.
 
     How many octets were taken (tcp_sendmsg_locked).
     """
     size, done = len(data), 0
-    whole = goal(tcb)
+    whole = tso.goal(tcb)
     while True:
         end = tcb.data_end
         room = whole - seq.diff(end, tcb.skbs[-1]) if tcb.skbs else 0
@@ -72,10 +63,10 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
 
 
 def sent(tcb: Tcb, at: int) -> None:
-    """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment, tcp_cwnd_test)."""
+    """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment)."""
     end = tcb.data_end
     stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
-    most = max(tcb.cwnd >> 1, 1) * tcb.mss
+    most = tso.segments(tcb) * tcb.mss
     skbs = tcb.skbs
     while seq.before(at, stop):
         if skbs and skbs[0] == at:
@@ -101,7 +92,7 @@ def expand(tcb: Tcb) -> None:
     """As large as twice the window needs, unless SO_SNDBUF said how large (tcp_sndbuf_expand)."""
     if tcb.sndbuf_fixed:
         return
-    per_mss = max(tcb.mss_clamp, tcb.mss) + _MAX_TCP_HEADER + _SHARED_INFO
+    per_mss = max(tcb.mss_clamp, tcb.mss) + MAX_TCP_HEADER + _SHARED_INFO
     per_mss = (1 << (per_mss - 1).bit_length()) + _SK_BUFF
     tcb.sndbuf = max(tcb.sndbuf, min(2 * max(INIT_CWND, tcb.cwnd) * per_mss, tcb.host.sysctl.tcp_wmem[2]))
 

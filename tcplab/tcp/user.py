@@ -116,7 +116,7 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
     if cuts:
         tcb.eor += [(seq.add(tcb.data_end, cut), True) for cut in cuts]
-    taken = sndbuf.take(tcb, data, lambda: output.push(tcb, "data from send()"))
+    taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)

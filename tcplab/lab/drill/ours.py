@@ -31,7 +31,7 @@ _FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
     tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
     tcp_congestion_control tcp_available_congestion_control tcp_allowed_congestion_control tcp_tso_win_divisor
-    tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_min_tso_segs tcp_limit_output_bytes tcp_autocorking
+    tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
     tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
     tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled tcp_probe_interval
@@ -40,6 +40,10 @@ _WITHOUT_MEANING: Final = """
     tcp_pingpong_thresh tcp_rcvbuf_low_rtt
 """
 """Settings of Linux that scripts make and that this stack does not have: said, and no more."""
+
+
+_WITHOUT_EFFECT: Final = ("SO_MARK", "SO_PRIORITY")
+"""Socket options for routers and queues that this host has not."""
 
 
 class Waiting:
@@ -235,10 +239,16 @@ class Ours:
         null = args["data"] == NULL
         rest = b"" if null else bytes(args["data"])
         done = 0
-        opening = False
+        opening = waits = False
+
+        def woken() -> None:
+            nonlocal waits
+            waits = False
 
         def attempt() -> Outcome:
-            nonlocal done, opening
+            nonlocal done, opening, waits
+            if waits:
+                raise Blocked
             while True:
                 try:
                     done += self._send(args, rest, done)
@@ -247,6 +257,8 @@ class Ours:
                 except BlockingIOError as error:
                     if self._patient(fd, flags):
                         self._write_pending(fd, True)
+                        waits = True  # room alone is not enough: sk_stream_write_space wakes at a third
+                        self.machine.wait(fd, True, woken)
                         raise Blocked from None
                     raise error from None
                 except OSError:
@@ -325,6 +337,8 @@ class Ours:
         value = args["setting"]
         if isinstance(value, int) and value >= 1 << 31:
             value -= 1 << 32
+        if name in _WITHOUT_EFFECT:
+            return self._plain("getsockopt", args["fd"], "SO_TYPE")
         return self._plain("setsockopt", args["fd"], name, value)
 
     def _getsockopt(self, args: dict[str, Any]) -> Callable[[], Outcome]:
