@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tcplab.tcp import seq
 from tcplab.units import Nanos, Seq
+from tcplab.wire import ipv4
 
 if TYPE_CHECKING:
     from tcplab.tcp.tcb import Tcb
@@ -82,18 +83,28 @@ class Notices:
 
     def written(self, tcb: Tcb, size: int, flags: int) -> None:
         """send() took `size` octets, the last of them just before `tcb.data_end`."""
-        end = tcb.data_end
-        if flags & MSG_ZEROCOPY and self.zerocopy:
-            self._lend(tcb, end, size)
-        if self.flags & _RECORDED:
-            last = self.stamps[-1] if self.stamps else None
-            if last is not None and tcb.skbs and not seq.before(last.key, tcb.skbs[-1]):
-                last.key, last.kinds = seq.add(end, -1), last.kinds | self.flags & _RECORDED
-            else:
-                self.stamps.append(Stamp(seq.add(end, -1), self.flags & _RECORDED))
+        self.lent(tcb, size, flags)
+        kinds = self.flags & _RECORDED
+        if not kinds:
+            return
+        key = seq.add(tcb.data_end, -1)
+        last = self.stamps[-1] if self.stamps else None
+        if last is not None and tcb.skbs and not seq.before(last.key, tcb.skbs[-1]):
+            last.key, last.kinds = key, last.kinds | kinds  # an sk_buff has one stamp
+        else:
+            last = Stamp(key, kinds)
+            self.stamps.append(last)
+        if not tcb.skbs:  # it left while it was written: only its ACK is still to come
+            last.octets = bytes(tcb.sndq[-min(size, tcb.mss) :])
 
-    def _lend(self, tcb: Tcb, end: Seq, size: int) -> None:
-        """While the octets before are unsent, one entry does for both (msg_zerocopy_realloc)."""
+    def lent(self, tcb: Tcb, size: int, flags: int) -> None:
+        """The last `size` octets may have been lent. While those before are unsent, one entry does for both.
+
+        Linux msg_zerocopy_realloc.
+        """
+        if not flags & MSG_ZEROCOPY or not self.zerocopy:
+            return
+        end = tcb.data_end
         last = self.buffers[-1] if self.buffers else None
         joined = last is not None and tcb.skbs and seq.add(last.end, size) == end and seq.after(last.end, tcb.skbs[-1])
         if last is not None and joined and last.size + size <= _MOST_PINNED:
@@ -102,25 +113,29 @@ class Notices:
             self.buffers.append(Buffer(end, self.next_id, size))
         self.next_id = (self.next_id + 1) & 0xFFFFFFFF
 
-    def sent(self, tcb: Tcb, first: Seq, end: Seq, payload: bytes) -> None:
-        """The octets from `first` to `end` left."""
+    def sent(self, tcb: Tcb, first: Seq, payload: bytes, segment: bytes) -> None:
+        """`payload`, from `first` on, leaves in `segment`, the first time or again."""
+        end = seq.add(first, len(payload))
         for stamp in self.stamps:
             if not seq.before(stamp.key, end):
                 return
             if seq.before(stamp.key, first):
                 continue
-            stamp.octets = b"" if self.flags & OPT_TSONLY else payload
+            stamp.octets = payload
+            packet = ipv4.build(
+                tcb.laddr, tcb.raddr, ipv4.PROTO_TCP, segment, tcb.ident, tcb.host.sysctl.ip_default_ttl
+            )
             if stamp.kinds & TX_SCHED:
-                self._tell_time(tcb, stamp, SCHED)
+                self._tell_time(tcb, stamp, SCHED, packet)
             if stamp.kinds & TX_SOFTWARE:
-                self._tell_time(tcb, stamp, SND)
+                self._tell_time(tcb, stamp, SND, packet)
 
     def acked(self, tcb: Tcb) -> None:
         """The peer acknowledged up to snd_una."""
         while self.stamps and seq.before(self.stamps[0].key, tcb.snd_una):
             stamp = self.stamps.pop(0)
             if stamp.kinds & TX_ACK:
-                self._tell_time(tcb, stamp, ACK)
+                self._tell_time(tcb, stamp, ACK, stamp.octets)
         while self.buffers and not seq.after(self.buffers[0].end, tcb.snd_una):
             self._give_back(tcb, self.buffers.pop(0))
 
@@ -132,12 +147,13 @@ class Notices:
 
     # --- the queue ---
 
-    def _tell_time(self, tcb: Tcb, stamp: Stamp, kind: int) -> None:
-        octets = sum(_OVERHEAD + len(notice.octets) for notice in self.queue)
-        if octets + _OVERHEAD + len(stamp.octets) >= tcb.rcvbuf:
+    def _tell_time(self, tcb: Tcb, stamp: Stamp, kind: int, octets: bytes) -> None:
+        if self.flags & OPT_TSONLY:
+            octets = b""
+        if sum(_OVERHEAD + len(notice.octets) for notice in self.queue) + _OVERHEAD + len(octets) >= tcb.rcvbuf:
             return  # sock_queue_err_skb: it counts as received
         key = seq.diff(stamp.key, self.base) & 0xFFFFFFFF if self.flags & OPT_ID else 0
-        self._queue(tcb, Notice(ENOMSG, ORIGIN_TIMESTAMPING, 0, kind, key, tcb.host.now, stamp.octets))
+        self._queue(tcb, Notice(ENOMSG, ORIGIN_TIMESTAMPING, 0, kind, key, tcb.host.now, octets))
 
     def _give_back(self, tcb: Tcb, buffer: Buffer) -> None:
         """Completions in a row are one entry (skb_zerocopy_notify_extend); octets are always copied here."""

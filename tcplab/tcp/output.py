@@ -68,6 +68,8 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     if payload:
         tcb.lsndtime = host.now
         delack.data_sent(tcb)
+        if tcb.notices is not None and tcb.notices.stamps:
+            tcb.notices.sent(tcb, first, payload, segment)
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
 
@@ -277,8 +279,6 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         tcb.max_packets_seq = tcb.snd_nxt
         tcb.cwnd_limited = False
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
-    if tcb.notices is not None and tcb.notices.stamps:
-        tcb.notices.sent(tcb, first, seq.add(first, size), payload)
     if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
 

@@ -1,7 +1,7 @@
 """The send buffer as Linux accounts for it: in sk_buffs, each with its overhead (sk_wmem_queued).
 
-What the application writes fills the last sk_buff that was not sent, up to `tso.goal` octets; another is begun only while
-there is room, and then it is filled whatever its size: so a write may exceed SO_SNDBUF by almost one of them.
+What the application writes fills the last sk_buff that was not sent, up to `tso.goal` octets; another is begun only
+while there is room, and then it is filled whatever its size: so a write may exceed SO_SNDBUF by almost one of them.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _call(conn: Tcb, data: bytes, flags: int = 0) -> int:
         conn.skbs_sent.append(conn.snd_base)
         chrono.start(conn, chrono.BUSY)
         if conn.notices is not None:
-            conn.notices.written(conn, len(data), flags)
+            conn.notices.lent(conn, len(data), flags)
     output.send_syn(conn, why, ref, with_ts_recent=conn.ts_recent != 0, cookie=option, data=data)
     timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
     return len(data)
