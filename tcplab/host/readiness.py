@@ -20,12 +20,14 @@ def mask(sock: Socket) -> int:
     if sock.listener is not None:
         return IN | RDNORM if sock.listener.accept_queue else 0
     conn = sock.conn
+    failed = sock.error if conn is None else conn.error
+    found = ERR if failed or (sock.notices is not None and sock.notices.queue) else 0
     if conn is None:
-        queued = ERR if sock.notices is not None and sock.notices.queue else 0
-        return OUT | WRNORM | HUP | queued  # a fresh socket is in CLOSE
+        return found | OUT | WRNORM | HUP  # a fresh socket is in CLOSE
     shut_wr = conn.fin_queued or conn.state is State.CLOSED
     shut_rd = conn.shut_rd or conn.fin_rcvd or conn.state is State.CLOSED
-    found = HUP if conn.state is State.CLOSED or (shut_rd and shut_wr) else 0
+    if conn.state is State.CLOSED or (shut_rd and shut_wr):
+        found |= HUP
     if shut_rd:
         found |= IN | RDNORM | RDHUP
     if conn.state is not State.SYN_SENT:
@@ -37,6 +39,4 @@ def mask(sock: Socket) -> int:
             conn.nospace = True
     elif conn.attempt is not None and conn.attempt.deferred:
         found |= OUT | WRNORM  # connect() waits for data that the SYN may carry
-    if conn.error or (sock.notices is not None and sock.notices.queue):
-        found |= ERR
     return found
