@@ -99,31 +99,37 @@ class Apps:
 
     def _call(self, task: Task, call: tuple[Any, ...], retry: bool) -> Any:
         """Make one call. BlockingIOError: not yet; it is tried again with `retry` set."""
-        op, *args = call
+        op = call[0]
         if op == "spawn":
-            self._ready.append(Task(task.host, task.app, args[0]))
+            self._ready.append(Task(task.host, task.app, call[1]))
             return None
-        host, now = self._hosts[task.host], self._now()
-        conn = self._conn(task, args) if self._emit else ""
-        result: Any = None
-        try:
-            if op == "connect" and retry:  # connect(2): once writable, SO_ERROR tells how it went
-                _finish_connect(host, now, args[0])
-            else:
-                result = host.call(now, op, *args)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            if self._emit:
-                self._tell(task, op, args, "", error, conn or self._conn(task, args))
-            raise
+        make = self._make if self._emit is None else self._make_and_tell
+        result = make(task, call, retry)
         if op == "socket":
             task.fd = result
         elif op == "accept":
             task.fd = result[0]
-        if self._emit:
-            conn = self._conn(task, [task.fd]) if op == "accept" else conn or self._conn(task, args)
-            self._tell(task, op, args, result, None, conn)
+        return result
+
+    def _make(self, task: Task, call: tuple[Any, ...], retry: bool) -> Any:
+        host = self._hosts[task.host]
+        if retry and call[0] == "connect":  # connect(2): once writable, SO_ERROR tells how it went
+            _finish_connect(host, self._now(), call[1])
+            return None
+        return host.call(self._now(), *call)
+
+    def _make_and_tell(self, task: Task, call: tuple[Any, ...], retry: bool) -> Any:
+        op, *args = call
+        conn = self._conn(task, args)
+        try:
+            result = self._make(task, call, retry)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self._tell(task, op, args, "", error, conn or self._conn(task, args))
+            raise
+        conn = self._conn(task, [result[0]]) if op == "accept" else conn or self._conn(task, args)
+        self._tell(task, op, args, result, None, conn)
         return result
 
     def _block(self, task: Task, call: tuple[Any, ...]) -> None:

@@ -79,9 +79,11 @@ class Loop:
 
     def at(self, when: Nanos, action: Callable[[], None], text: str = "") -> Handle:
         """Schedule `action` for lab time `when` (a time in the past means now). `text` says what it is."""
-        handle = Handle(max(when, self.now), action, text)
+        if when < self.now:
+            when = self.now
+        handle = Handle(when, action, text)
         self._serial += 1
-        heappush(self._heap, (handle.when, self._serial, handle))
+        heappush(self._heap, (when, self._serial, handle))
         return handle
 
     def next_event(self) -> tuple[Nanos, str]:
@@ -114,13 +116,15 @@ class Loop:
     def _advance(self, limit: Nanos) -> bool:
         """Run the next event if it is due by `limit`."""
         heap = self._heap
-        self._forget_cancelled()
+        if heap and heap[0][2].action is None:
+            self._forget_cancelled()
         when, host = self._earliest_timer()
         if heap and heap[0][0] <= when:
             when, host = heap[0][0], None
         if when > limit:
             return False
-        self.now = max(self.now, when)
+        if when > self.now:
+            self.now = when
         if host is not None:
             host.on_timer(self.now)
         else:

@@ -129,27 +129,27 @@ class World:
         if self._settling:  # an application's own call: the loop below sees to it
             return
         self._settling = True
+        a, b = self.hosts["a"], self.hosts["b"]
         try:
-            while self._collect() or self.apps.run_ready():
-                pass
+            while True:
+                if a.out or b.out:
+                    self._collect()
+                elif not self.apps.run_ready():
+                    return
         finally:
             self._settling = False
 
-    def _collect(self) -> bool:
-        """Put on the wire what the hosts have to send, a's first. False: nothing."""
+    def _collect(self) -> None:
+        """Put on the wire what the hosts have to send, a's first."""
         letters: list[tuple[str, Outgoing]] = []
         for name, host in self.hosts.items():
-            if host.out:
-                letters += [(name, out) for out in host.out]
-                host.out.clear()
-        if not letters:
-            return False
+            letters += [(name, out) for out in host.out]
+            host.out.clear()
         for name, out in letters:
             self._fabric.send(name, out.frame)
         self._fabric.drain()
         for name, out in letters:
             self._enter(name, out)
-        return True
 
     def _take_foreign(self) -> None:
         """Frames of real programs in the namespaces: their time is the present instant."""
@@ -166,6 +166,9 @@ class World:
             check_frame(frame)
         except EngineError as wrong:  # a real program may send anything
             self._tell(Lost(now, number, wrong.text))
+            return
+        if not self.link.busy:
+            self._under_way(number, dst, frame, self.link.arrival(now, _DIRECTION[src]))
             return
         traveller = number
         for verdict in self.link.frame(now, _DIRECTION[src], frame, segment):
@@ -188,7 +191,8 @@ class World:
             delay = self.link.delay
             self.loop.at(at - delay + delay // 2, partial(self._reach_x, number), f"frame {number} arrives at x")
         else:
-            self.loop.at(at, partial(self._arrive, number, dst, frame), f"frame {number} arrives at {dst}")
+            text = f"frame {number} arrives at {dst}" if self.tracing else "a frame arrives"
+            self.loop.at(at, partial(self._arrive, number, dst, frame), text)
 
     def _reach_x(self, number: int) -> None:
         self._tell(Arrived(self.loop.now, number, "x"))
@@ -199,7 +203,8 @@ class World:
         self._fabric.drain()
         host, now, address = self.hosts[dst], self.loop.now, frame[:6]
         if address == host.mac or address[0] & 1:
-            self._tell(Arrived(now, number, dst))
+            if self.tracing:
+                self.tracer.emit(Arrived(now, number, dst))
             host.frame = number
             host.on_frame(now, frame)
             host.frame = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tcplab.api.events import Timer
+from tcplab.tcp.env import Entry
 from tcplab.units import NEVER, SEC, Nanos
 from tcplab.wire import arp, ethernet
 from tcplab.wire.ipv4 import text as ip_text
@@ -22,7 +23,7 @@ _MOST_WAITING = 64
 class Resolution:
     """An address whose MAC is asked for, and the packets that wait: (IP packet, why, ref, repeated)."""
 
-    __slots__ = ("addr", "armed", "deadline", "machine", "queued", "tries", "waiting")
+    __slots__ = ("addr", "armed", "deadline", "entry", "machine", "tries", "waiting")
 
     def __init__(self, machine: Machine, addr: int) -> None:
         self.machine = machine
@@ -30,7 +31,7 @@ class Resolution:
         self.tries = 0
         self.waiting: list[tuple[bytes, str, str, bool]] = []
         self.armed: Nanos = 0
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
 
     @property

@@ -17,10 +17,11 @@ from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, view
 from tcplab.host.epoll import Epoll
+from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, seq, user
-from tcplab.tcp.env import Endpoint, FlowKey, Timed
+from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
@@ -34,16 +35,9 @@ from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment, flag_names
 
 MTU: Final = 1500
-NETWORK_BITS: Final = 24
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
-
-
-def martian(addr: int) -> bool:
-    """Addresses that no packet may come from: this network, loopback, multicast and above (RFC 1122 3.2.1.3)."""
-    first = addr >> 24
-    return first in (0, 127) or first >= 224
 
 
 class Machine:
@@ -71,12 +65,14 @@ class Machine:
         """By port; several share one with SO_REUSEPORT."""
         self.sockets: dict[int, Socket] = {}
         self.epolls: dict[int, Epoll] = {}
+        self.bound: dict[int, int] = {}
+        """How many sockets have a port by bind() or accept() (`tcplab.host.ports`)."""
         self.neighbours: dict[int, bytes] = {}
         self.resolving: dict[int, arp.Resolution] = {}
         self.woken: list[Callable[[], None]] = []
         self._to_itself: deque[tuple[bytes, str, str]] = deque()
         self._next_fd = 3
-        self._timers: list[tuple[Nanos, int, Timed]] = []
+        self._timers: list[Entry] = []
         self._serial = 0
 
     # --- the driver's side (api.stack.Host) ---
@@ -99,15 +95,16 @@ class Machine:
             if counter == "TcpInCsumErrors":
                 self.counters["TcpInErrs"] += 1
             self.dropped("", wrong.reason, counter, str(wrong), "RFC 9293 3.1")
-        self._settle()
+        if self.woken or self._to_itself:
+            self._settle()
         self.frame = _NO_FRAME
 
     def on_timer(self, now: Nanos) -> None:
         """Run everything that is due."""
         self.now = now
         while self._due() <= now:
-            _, _, item = heappop(self._timers)
-            item.queued = NEVER
+            item = heappop(self._timers)[2]
+            item.entry = None
             item.on_timer()
             self.schedule(item)
         self._settle()
@@ -118,7 +115,8 @@ class Machine:
         try:
             return sockets.call(self, op, args)
         finally:
-            self._settle()
+            if self.woken or self._to_itself:
+                self._settle()
 
     def wait(self, fd: int, writable: bool, wake: Callable[[], None]) -> None:
         """Call `wake` once when trying again on `fd` makes sense; in the next instant when it does already."""
@@ -142,15 +140,16 @@ class Machine:
         """When the next timer is due. Entries that moved are put right on the way."""
         heap = self._timers
         while heap:
-            when, _, item = heap[0]
-            if item.queued == when:
-                if item.deadline == when:
-                    return when
-                item.queued = NEVER
+            when: Nanos = heap[0][0]
+            item: Timed | None = heap[0][2]
+            if item is None:
                 heappop(heap)
-                self.schedule(item)
-            else:
-                heappop(heap)
+                continue
+            if item.deadline == when:
+                return when
+            heappop(heap)
+            item.entry = None
+            self.schedule(item)
         return NEVER
 
     def next_timer(self) -> str:
@@ -255,7 +254,7 @@ class Machine:
             return
         mac = self.neighbours.get(dst)
         if mac is None:
-            if dst >> (32 - NETWORK_BITS) == self.addr >> (32 - NETWORK_BITS):
+            if on_link(dst, self.addr):
                 self._resolve(dst, packet, why, ref, rtx)
                 return
             mac = GATEWAY_MAC
@@ -294,13 +293,15 @@ class Machine:
 
     # --- what TCP asks of its machine (tcp.env.Env) ---
 
+    def listens(self, port: int) -> bool:
+        """Whether anybody listens there."""
+        return port in self.listeners
+
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
-        """A newer SYN ended a TIME_WAIT: the listener takes it, if there is one."""
+        """A newer SYN ended a TIME_WAIT: the listener takes it."""
         listener = self._listener(seg, src)
-        if listener is None:
-            self.reply_rst(seg, src, "nobody listens on this port any more", "RFC 9293 3.10.7.1")
-        else:
-            listen.syn_arrives(listener, seg, src, isn)
+        assert listener is not None, "a bucket asks `listens` first"
+        listen.syn_arrives(listener, seg, src, isn)
 
     def new_socket(self) -> Socket:
         """A new descriptor."""
@@ -327,8 +328,17 @@ class Machine:
 
     def schedule(self, item: Timed) -> None:
         """See that the heap knows `item` no later than its deadline."""
-        when = item.deadline
-        if when < item.queued:
-            item.queued = when
-            self._serial += 1
-            heappush(self._timers, (when, self._serial, item))
+        when, entry = item.deadline, item.entry
+        if when >= (NEVER if entry is None else entry[0]):
+            return
+        if entry is not None:
+            entry[2] = None
+        self._serial += 1
+        item.entry = entry = [when, self._serial, item]
+        heappush(self._timers, entry)
+
+    def unschedule(self, item: Timed) -> None:
+        """The heap lets go of `item`."""
+        if item.entry is not None:
+            item.entry[2] = None
+            item.entry = None

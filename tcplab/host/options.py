@@ -121,6 +121,9 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
 
 def apply(sock: Socket, conn: Connection) -> None:
     """Give a connection the options of its socket; a new one of a listener inherits them so (sk_clone)."""
+    conn.congestion = sock.congestion
+    if not sock.options:
+        return
     get = sock.options.get
     conn.reuse, conn.reuseport = bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT"))
     conn.nodelay, conn.cork = bool(get("TCP_NODELAY")), bool(get("TCP_CORK"))
@@ -131,7 +134,6 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.linger2 = get("TCP_LINGER2", 0)
     conn.user_timeout = get("TCP_USER_TIMEOUT", 0) * MS
     conn.syn_retries = get("TCP_SYNCNT", 0)
-    conn.congestion = sock.congestion
     conn.rcvbuf, conn.sndbuf = get("SO_RCVBUF", conn.rcvbuf), get("SO_SNDBUF", conn.sndbuf)
     conn.sndbuf_fixed = "SO_SNDBUF" in sock.options
     settings = (get("TCP_KEEPIDLE", 0), get("TCP_KEEPINTVL", 0), get("TCP_KEEPCNT", 0))

@@ -77,11 +77,26 @@ def for_bind(machine: Machine, sock: Socket) -> int:
 def for_connect(machine: Machine, sock: Socket, raddr: int, rport: int) -> int:
     """A free local port for this peer; even ones first, EADDRNOTAVAIL when none is left (__inet_hash_connect)."""
     low, count = _range(machine, sock)
-    bound = {other.port for other in machine.sockets.values() if other.bound or other.listener is not None}
+    bound, listening = machine.bound, machine.listeners
     for port in _ports(low, count, machine.port_stream.below(count) & ~1):
-        if port not in bound and usable(machine, raddr, rport, port):
+        if port not in bound and port not in listening and usable(machine, raddr, rport, port):
             return port
     raise OSError(errno.EADDRNOTAVAIL, "no local port is left for this peer")
+
+
+def bind(machine: Machine, sock: Socket, port: int) -> None:
+    """From now on `sock` has `port`, until it is closed; several can have one."""
+    sock.port, sock.bound = port, True
+    machine.bound[port] = machine.bound.get(port, 0) + 1
+
+
+def unbind(machine: Machine, sock: Socket) -> None:
+    """The socket is closed, or has a port no more."""
+    if sock.bound:
+        sock.bound = False
+        machine.bound[sock.port] -= 1
+        if not machine.bound[sock.port]:
+            del machine.bound[sock.port]
 
 
 def _ports(low: int, count: int, start: int) -> Iterator[int]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tcplab.api.states import State
-from tcplab.host import epoll, errqueue, options, ports, readiness
+from tcplab.host import epoll, errqueue, network, options, ports, readiness
 from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
+from tcplab.tcp.env import Entry
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER, SEC, Nanos
@@ -116,8 +117,8 @@ class Socket:
             ports.check_bind(self.machine, self, port)
         if not port and self.options.get("IP_BIND_ADDRESS_NO_PORT"):
             return
-        self.port = port or ports.for_bind(self.machine, self)
-        self.bound = self.reserved = True
+        ports.bind(self.machine, self, port or ports.for_bind(self.machine, self))
+        self.reserved = True
 
     def listen(self, backlog: int) -> None:
         """listen(2): also again on a listening socket, which changes the backlog live."""
@@ -145,7 +146,7 @@ class Socket:
         if conn is None:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
-        sock.port, sock.bound = self.port, True
+        ports.bind(self.machine, sock, self.port)
         sock.options = {name: value for name, value in self.options.items() if name not in options.NOT_INHERITED}
         sock.linger, sock.congestion = self.linger, self.congestion
         sock._own(conn)
@@ -169,6 +170,8 @@ class Socket:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
+        if not network.unicast(machine.addr, addr):
+            raise OSError(errno.ENETUNREACH, f"{ip_text(addr)} is a broadcast or multicast address")
         local = self.port or ports.for_connect(machine, self, addr, port)
         old = machine.flows.get((addr, port, local))
         if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):
@@ -210,7 +213,8 @@ class Socket:
         self.conn = None
         self.connecting = False
         if not self.reserved:
-            self.port, self.bound = 0, False
+            ports.unbind(self.machine, self)
+            self.port = 0
 
     def disconnect(self) -> None:
         """connect(2) with AF_UNSPEC: the connection, or the listening, ends at once; the socket can begin anew."""
@@ -317,7 +321,7 @@ class Socket:
             self.readable()
             self.writable()
             return
-        if conn.state is State.CLOSED:
+        if conn.over:
             raise OSError(errno.ENOTCONN, "the connection is over")
         if how != "rd":
             user.close_writing(conn)
@@ -332,6 +336,7 @@ class Socket:
             self.lingering = Linger(self, self.conn)
         if self.lingering is not None and not self.lingering.over:
             raise BlockingIOError(errno.EAGAIN, "SO_LINGER: the FIN is not acknowledged yet")
+        ports.unbind(self.machine, self)
         del self.machine.sockets[self.fd]
         for watch in self.watches:
             watch.epoll.forget(self.fd)
@@ -364,7 +369,7 @@ class Socket:
     def getpeername(self) -> tuple[int, int]:
         """(address, port) of the other side. ENOTCONN: there is none."""
         conn = self._connected()
-        if conn.state in (State.CLOSED, State.SYN_SENT):
+        if conn.over or conn.state is State.SYN_SENT:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return (conn.raddr, conn.rport)
 
@@ -399,7 +404,7 @@ class Socket:
 class Linger:
     """A close() that waits: until the FIN is acknowledged, or SO_LINGER's seconds are over (sk_stream_wait_close)."""
 
-    __slots__ = ("conn", "deadline", "label", "over", "queued", "sock")
+    __slots__ = ("conn", "deadline", "entry", "label", "over", "sock")
 
     def __init__(self, sock: Socket, conn: Connection) -> None:
         self.sock = sock
@@ -408,7 +413,7 @@ class Linger:
         self.over = False
         seconds = sock.linger[1]
         self.deadline: Nanos = sock.machine.now + seconds * SEC if seconds > 0 else NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
         sock.machine.schedule(self)
 
     def on_timer(self) -> None:
@@ -434,16 +439,16 @@ def _check_port(port: int) -> None:
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
     """Run socket call `op` of the table below. ENOSYS: no such call; EBADF: no such descriptor."""
-    if op == "socket":
-        return machine.new_socket().fd
-    if op == "sysctl":
-        return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
-    if op in epoll.CALLS:
-        return epoll.call(machine, op, args)
     if op == "close" and args[0] in machine.epolls:
         return epoll.close(machine, args[0])
     function = _CALLS.get(op)
     if function is None:
+        if op == "socket":
+            return machine.new_socket().fd
+        if op == "sysctl":
+            return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
+        if op in epoll.CALLS:
+            return epoll.call(machine, op, args)
         raise OSError(errno.ENOSYS, f"no socket call {op}")
     sock = machine.sockets.get(args[0])
     if sock is None or (sock.lingering is not None and op not in ("close", "conn")):

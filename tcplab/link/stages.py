@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
+import msgspec
+
 from tcplab.link.match import Match
 from tcplab.rng import Rng, Stream
 from tcplab.units import Nanos
@@ -55,8 +57,7 @@ class Fate(Enum):
     ARRIVES = "arrives"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """One thing that happens to a frame; `why` is the text of the rule. `at` is when the frame reaches the far end."""
 
     fate: Fate
@@ -114,6 +115,11 @@ class Link:
         """The rules that still apply, oldest first."""
         return tuple(active.rule for active in self._active)
 
+    @property
+    def busy(self) -> bool:
+        """There are rules."""
+        return bool(self._active)
+
     def add(self, rule: Rule) -> None:
         """Append a rule; its count starts at 0."""
         self._serial += 1
@@ -131,7 +137,7 @@ class Link:
         The verdicts are in order; ARRIVES comes once for the frame and once after each COPIED, or LOST is the last.
         """
         if not self._active:
-            return [Verdict(Fate.ARRIVES, self._in_order(now, direction))]
+            return [Verdict(Fate.ARRIVES, self.arrival(now, direction))]
         if segment is None and self._looks_inside:
             segment = describe(frame)
         verdicts: list[Verdict] = []
@@ -148,14 +154,18 @@ class Link:
                 verdicts.append(Verdict(Fate.DELAYED, now + self.delay + held, rule.text))
             else:
                 copies.append(rule.text)
-        at = now + self.delay + held if held else self._in_order(now, direction)
+        at = now + self.delay + held if held else self.arrival(now, direction)
         verdicts.append(Verdict(Fate.ARRIVES, at))
         for why in copies:
             verdicts += (Verdict(Fate.COPIED, why=why), Verdict(Fate.ARRIVES, at))
         return self._retire(verdicts)
 
-    def _in_order(self, now: Nanos, direction: str) -> Nanos:
-        at = self._last[direction] = max(now + self.delay, self._last[direction])
+    def arrival(self, now: Nanos, direction: str) -> Nanos:
+        """When a frame that no rule touches reaches the far end: in order."""
+        at = now + self.delay
+        if at < self._last[direction]:
+            return self._last[direction]
+        self._last[direction] = at
         return at
 
     def _retire(self, verdicts: list[Verdict]) -> list[Verdict]:

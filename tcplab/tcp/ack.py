@@ -14,29 +14,28 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     """Take the ACK of `seg`. False: it acknowledges what we never sent; the whole segment goes (RFC 5961 section 5)."""
     host = tcb.host
     una, number = tcb.snd_una, seg.ack
-    if seq.before(number, una):
+    advanced = number != una
+    if advanced and seq.before(number, una):
         return _old(tcb, seg)
-    if seq.after(number, tcb.snd_nxt):
+    if advanced and seq.after(number, tcb.snd_nxt):
         host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
         output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
         return False
     tcb.probes_out = 0
     tcb.rcv_tstamp = host.now
     window_changed = _update_window(tcb, seg)
-    outstanding = len(tcb.rtx)
-    if not outstanding:
+    if not tcb.rtx:
         _window_opened(tcb)
         return True
     delivered = tcb.delivered
-    newly_sacked = sack.mark(tcb, number, seg.sack)
-    advanced = number != una
+    newly_sacked = sack.mark(tcb, number, seg.sack) if seg.sack else 0
     newly_acked = _clean(tcb, number, seg) if advanced else 0
     duplicate = not advanced and not seg.payload and not window_changed and bool(tcb.rtx) and not newly_sacked
     if newly_sacked:
         duplicate = not advanced
-    limited = output.cwnd_limited(tcb)
+    limited = newly_acked > 0 and output.cwnd_limited(tcb)
     recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
-    if newly_acked and tcb.ca_state in (OPEN, DISORDER, LOSS) and limited:
+    if limited and tcb.ca_state in (OPEN, DISORDER, LOSS):
         cc.CONTROLLERS[tcb.congestion].on_ack(tcb, tcb.delivered - delivered)
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
@@ -58,10 +57,15 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
-    """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
+    """Take the window of the newest segment only (SND.WL1 and SND.WL2); of equals the greater, or one that closes.
+
+    True when it changed (tcp_may_update_window).
+    """
     offered = seg.window << tcb.snd_wscale
-    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
-    if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
+    if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
+        return False
+    newer = seg.ack != tcb.snd_una or seq.after(seg.seq, tcb.snd_wl1)  # an older ACK does not get here
+    if not newer and not (seg.seq == tcb.snd_wl1 and (offered > tcb.snd_wnd or not offered)):
         return False
     tcb.snd_wl1 = seg.seq
     if offered == tcb.snd_wnd:
@@ -73,11 +77,12 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
 
 def _window_opened(tcb: Tcb) -> None:
     """Nothing is outstanding: the ACK may answer a window probe (tcp_ack_probe)."""
-    if not output.unsent(tcb):
-        return
     need = min(output.unsent(tcb), tcb.mss)
+    if not need:
+        return
     if tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una) >= need:
         tcb.backoff = 0
+        tcb.probes_since = -1
         timers.stop(tcb, PERSIST)
     else:
         timers.arm_persist(tcb)
@@ -89,7 +94,7 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     first_sent = -1
     repeated = False
     for entry in tcb.rtx:
-        if seq.after(entry.end, number):
+        if entry.end != number and seq.after(entry.end, number):
             if seq.before(entry.seq, number):
                 entry.seq = number
             break
@@ -112,9 +117,10 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     tcb.delivered += fresh
     tcb.bytes_acked += seq.diff(number, tcb.snd_una)
     tcb.snd_una = number
-    taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
-    del tcb.sndq[:taken]
-    tcb.snd_base = seq.add(tcb.snd_base, taken)
+    if tcb.sndq:
+        taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
+        del tcb.sndq[:taken]
+        tcb.snd_base = seq.add(tcb.snd_base, taken)
     tcb.retransmits = 0
     sndbuf.acked(tcb)
     if tcb.notices is not None:

@@ -30,7 +30,9 @@ def stop(tcb: Tcb, kind: int) -> None:
 def _set(tcb: Tcb, kind: int) -> None:
     now = tcb.host.now // _TICK
     if tcb.chrono:
-        tcb.chronos[tcb.chrono] += now - tcb.chrono_at
+        spent = list(tcb.chronos)
+        spent[tcb.chrono] += now - tcb.chrono_at
+        tcb.chronos = (0, spent[BUSY], spent[RWND], spent[SNDBUF])
     tcb.chrono, tcb.chrono_at = kind, now
 
 

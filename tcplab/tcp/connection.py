@@ -5,7 +5,6 @@ from __future__ import annotations
 from tcplab.tcp import input as segment_input
 from tcplab.tcp import timeouts
 from tcplab.tcp.tcb import Tcb
-from tcplab.wire.tcp import Segment
 
 
 class Connection(Tcb):
@@ -13,10 +12,5 @@ class Connection(Tcb):
 
     __slots__ = ()
 
-    def on_segment(self, seg: Segment) -> None:
-        """The demultiplexer found this connection for `seg`."""
-        segment_input.segment_arrives(self, seg)
-
-    def on_timer(self) -> None:
-        """The earliest deadline has come."""
-        timeouts.on_timer(self)
+    on_segment = segment_input.segment_arrives
+    on_timer = timeouts.on_timer

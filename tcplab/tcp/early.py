@@ -13,7 +13,7 @@ from tcplab.api.events import StateChanged
 from tcplab.api.states import Cause, State
 from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, timeouts, timers
 from tcplab.tcp.negotiate import Offer
-from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection, peer_text
+from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection
 from tcplab.tcp.tcb import INIT_RTO, RTO, Tcb
 from tcplab.units import MS, SEC, US
 from tcplab.wire.tcp import Segment
@@ -67,7 +67,7 @@ def _room(listener: Listener) -> bool:
     if settings.qlen < settings.max_qlen:
         return True
     if settings.resets and settings.resets[0] <= listener.host.now:
-        settings.resets.popleft()
+        del settings.resets[0]
         settings.qlen -= 1
         return True
     listener.host.counters["TcpExtTCPFastOpenListenOverflow"] += 1
@@ -99,7 +99,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     request.send_syn_ack(f"{why}; the SYN,ACK acknowledges them", fastopen.SERVER_REF, cookie=option)
     timers.arm(conn, RTO, host.now + INIT_RTO, "the SYN,ACK waits for the third step", fastopen.SERVER_REF)
     listener.accept_queue.append(conn)
-    listener.told("accept", "add", peer_text(raddr, seg.sport), "Fast Open: it need not wait for the third step")
+    listener.told("accept", "add", raddr, seg.sport, "Fast Open: it need not wait for the third step")
     listener.on_ready()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tcplab.api.events import AnyEvent
 from tcplab.tcp.isn import IsnSource
@@ -17,12 +17,16 @@ FlowKey: TypeAlias = tuple[int, int, int]
 """(remote address, remote port, local port): a host has one address of its own."""
 
 
+Entry: TypeAlias = list[Any]
+"""In the host's timer heap: [when, serial number, Timed]; None instead of the last: nothing happens then any more."""
+
+
 class Timed(Protocol):
     """Something with a deadline, as the host's timer heap sees it."""
 
     deadline: Nanos
-    queued: Nanos
-    """The time under which the heap holds it now; NEVER: it is not in the heap."""
+    entry: Entry | None
+    """Where the heap holds it now."""
 
     def on_timer(self) -> None:
         """The deadline has come."""
@@ -32,8 +36,10 @@ class Timed(Protocol):
 class Endpoint(Timed, Protocol):
     """What the demultiplexer finds under a flow key: a connection, a half-open request, a TIME_WAIT bucket."""
 
-    label: str
-    """`10.77.0.1:40001>10.77.0.2:80`"""
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        ...
 
     def on_segment(self, seg: Segment) -> None:
         """A segment for this flow."""
@@ -60,12 +66,20 @@ class Env(Protocol):
         """Tell of a decision."""
         ...
 
+    def listens(self, port: int) -> bool:
+        """Whether anybody listens there."""
+        ...
+
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
         """A SYN took the place of a TIME_WAIT bucket: give it to the listener, with the ISN to answer with."""
         ...
 
     def schedule(self, item: Timed) -> None:
         """Tell the heap that `item.deadline` may have become earlier."""
+        ...
+
+    def unschedule(self, item: Timed) -> None:
+        """`item` is over: the heap lets it go, so that its memory is free at once."""
         ...
 
     def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:

@@ -5,7 +5,6 @@ Here are the cookies, what a host remembers of its peers, and the client's side;
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from tcplab.tcp import chrono, negotiate, recovery, seq, sndbuf, timers
@@ -46,7 +45,7 @@ class Settings:
         self.max_qlen = 0
         """TCP_FASTOPEN: how many connections may wait for their third step; 0: Fast Open is off."""
         self.qlen = 0
-        self.resets: deque[Nanos] = deque()
+        self.resets: list[Nanos] = []
         """When those that ended with a RST stop counting: a forged source costs the forger 60 s of one place."""
 
     def set_key(self, octets: bytes) -> None:

@@ -42,7 +42,8 @@ _RECEIVES_DATA = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     """Run one segment through the connection; whatever it allows is sent before this returns."""
     tcb.segs_in += 1
-    tcb.data_segs_in += bool(seg.payload)
+    if seg.payload:
+        tcb.data_segs_in += 1
     if tcb.state is State.SYN_SENT:
         _syn_sent(tcb, seg)
     else:
@@ -165,9 +166,9 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             return
     elif not ack.process(tcb, seg):
         return
-    if tcb.ts_ok and seg.ts is not None:
-        _take_timestamp(tcb, seg)
-    if ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    if tcb.ts_ok and seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup):
+        _take_timestamp(tcb, seg.ts[0])
+    if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         _data(tcb, seg)
@@ -176,43 +177,35 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
     output.push(tcb, "the ACK made room")
     if tcb.nospace:
         sndbuf.look_for_space(tcb)
-    why = delack.check(tcb)
-    if why:
-        output.send_ack(tcb, why, delack.REF)
+    if tcb.pending:
+        why = delack.check(tcb)
+        if why:
+            output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
 
-def _take_timestamp(tcb: Tcb, seg: Segment) -> None:
+def _take_timestamp(tcb: Tcb, value: int) -> None:
     """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3)."""
-    if seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup) and not seq.before(seg.ts[0], tcb.ts_recent):
-        tcb.ts_recent = seg.ts[0]
+    if not seq.before(value, tcb.ts_recent):
+        tcb.ts_recent = value
         tcb.ts_recent_at = tcb.host.now
 
 
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
-    if not flags & RST and _paws_reject(tcb, seg):
+    if tcb.ts_ok and not flags & RST and _paws_reject(tcb, seg):
         tcb.host.counters["TcpExtPAWSEstab"] += 1
         _complain(tcb, seg, "old timestamp", "its timestamp is older than the last one: PAWS", "RFC 7323 5.3")
         return False
-    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
-    end = seq.add(seg.seq, len(seg.payload) + bool(flags & FIN) + bool(flags & SYN))
-    outside = seq.after(end, right) and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
-    if seq.before(end, tcb.rcv_wup) or outside:
-        if flags & RST:
-            tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
-        elif flags & SYN:
-            _challenge_syn(tcb)
-        else:
-            beyond = seq.after(end, right)
-            if beyond:
-                tcb.host.counters["TcpExtBeyondWindow"] += 1
-            where = "beyond the window" if beyond else "old data"
-            _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    length = len(seg.payload)
+    if flags & (FIN | SYN):
+        length += bool(flags & FIN) + bool(flags & SYN)
+    if (seg.seq != tcb.rcv_nxt or length > window.offered(tcb)) and not _in_window(tcb, seg, length):
         return False
     if flags & RST:
         _rst(tcb, seg)
@@ -226,9 +219,30 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
+def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
+    """Step 1, for a segment that is not simply the next one (tcp_sequence). False: it is dealt with."""
+    flags = seg.flags
+    right = seq.add(tcb.rcv_nxt, window.offered(tcb))
+    end = seq.add(seg.seq, length)
+    beyond = seq.after(end, right)
+    outside = beyond and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
+    if not seq.before(end, tcb.rcv_wup) and not outside:
+        return True
+    if flags & RST:
+        tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
+    elif flags & SYN:
+        _challenge_syn(tcb)
+    else:
+        if beyond:
+            tcb.host.counters["TcpExtBeyondWindow"] += 1
+        where = "beyond the window" if beyond else "old data"
+        _complain(tcb, seg, where, f"it lies {'beyond the right' if beyond else 'before the left'} edge", REF)
+    return False
+
+
 def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
     """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old."""
-    if not tcb.ts_ok or seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
+    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent):
         return False
     if tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
         return False
@@ -356,16 +370,18 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     if tcb.state not in _RECEIVES_DATA:
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
-    if seg.payload and tcb.dead and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+    deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if deaf and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
-    fin = bool(seg.flags & FIN)
+    fin = seg.flags & FIN != 0
     end = seq.add(seg.seq, len(seg.payload) + fin)
-    if not seq.after(end, tcb.rcv_nxt):
+    is_next = seg.seq == tcb.rcv_nxt
+    if not is_next and not seq.after(end, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif seq.after(seg.seq, tcb.rcv_nxt):
+    elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
     elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
@@ -390,14 +406,16 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed: nobody can read it (RFC 9293 3.6.1, Linux TCPAbortOnData)."""
+    """Data for a socket that was closed, or shut down both ways: nobody can read it (Linux TCPAbortOnData)."""
+    did = "closed the socket" if tcb.dead else "shut down both directions"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1")
+    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but the application has {did}", "RFC 9293 3.6.1")
+    why = f"data came after {'close' if tcb.dead else 'shutdown'}(): RST"
+    machine.destroy(tcb, Cause.ABORT, why, "RFC 9293 3.6.1", errno.ECONNRESET)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
-    old = seq.diff(tcb.rcv_nxt, seg.seq)
+    old = seq.diff(tcb.rcv_nxt, seg.seq) if seg.seq != tcb.rcv_nxt else 0
     payload = seg.payload[old:] if old else seg.payload
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)

@@ -89,10 +89,11 @@ class Listener:
                 return without, "3/4 of tcp_max_syn_backlog + 1, for peers that are not known"
         return limit, why
 
-    def told(self, which: str, op: str, peer: str, why: str) -> None:
-        """Emit what happened to a queue."""
+    def told(self, which: str, op: str, raddr: int, rport: int, why: str) -> None:
+        """Emit what happened to a queue, and which peer it was about."""
         host = self.host
         if host.tracing:
+            peer = peer_text(raddr, rport)
             length = len(self.syn_queue) if which == "syn" else len(self.accept_queue)
             limit = self.syn_limit()[0] if which == "syn" else self.max_ack_backlog + 1
             host.emit(Queue(host.now, host.name, self.port, which, op, length, limit, peer, why))
@@ -102,7 +103,7 @@ class Listener:
         if not self.accept_queue:
             return None
         conn = self.accept_queue.popleft()
-        self.told("accept", "remove", peer_text(conn.raddr, conn.rport), "accept() took it")
+        self.told("accept", "remove", conn.raddr, conn.rport, "accept() took it")
         return conn
 
     def close(self) -> list[Connection]:
@@ -118,17 +119,23 @@ class Listener:
 
 def segment_arrives(listener: Listener, seg: Segment, raddr: int) -> None:
     """RFC 9293 3.10.7.2 as Linux does it: no answer to RST, RST to an ACK (or it is a cookie), a SYN opens."""
-    host = listener.host
     flags = seg.flags
-    label = f"{ip_text(host.addr)}:{listener.port}>{peer_text(raddr, seg.sport)}"
     if flags & RST:
-        host.dropped(label, "RST", "", "there is nothing to reset in LISTEN", REF)
+        _ignore(listener, seg, raddr, "RST", "there is nothing to reset in LISTEN")
     elif flags & ACK:
         _ack_arrives(listener, seg, raddr)
     elif flags & SYN and not flags & FIN:
         syn_arrives(listener, seg, raddr, None)
     else:
-        host.dropped(label, "no SYN", "", "a listener takes a SYN only", REF)
+        _ignore(listener, seg, raddr, "no SYN", "a listener takes a SYN only")
+
+
+def _ignore(listener: Listener, seg: Segment, raddr: int, reason: str, why: str) -> None:
+    listener.host.dropped(_label(listener, seg, raddr), reason, "", why, REF)
+
+
+def _label(listener: Listener, seg: Segment, raddr: int) -> str:
+    return f"{ip_text(listener.host.addr)}:{listener.port}>{peer_text(raddr, seg.sport)}"
 
 
 def _ack_arrives(listener: Listener, seg: Segment, raddr: int) -> None:
@@ -148,26 +155,25 @@ def syn_arrives(listener: Listener, seg: Segment, raddr: int, isn: int | None) -
     """A SYN for a listening port (Linux tcp_conn_request): into the SYN queue, answered by a cookie, or dropped."""
     host = listener.host
     sysctl = host.sysctl
-    peer = peer_text(raddr, seg.sport)
-    full = listener.syn_queue_full
     cookie = False
-    if (sysctl.tcp_syncookies == 2 or full) and isn is None:
+    if isn is None and (listener.syn_queue_full or sysctl.tcp_syncookies == 2):
         cookie = sysctl.tcp_syncookies > 0
         host.counters["TcpExtTCPReqQFullDoCookies" if cookie else "TcpExtTCPReqQFullDrop"] += 1
         if not cookie:
-            _drop_syn(listener, peer, "syn", "synq full", "the SYN queue is full")
+            _drop_syn(listener, seg, raddr, "syn", "synq full", "the SYN queue is full")
             return
     if listener.accept_queue_full:
         host.counters["TcpExtListenOverflows"] += 1
         listener.overflows += 1
-        _drop_syn(listener, peer, "accept", "acceptq full", "the accept queue is full: even a SYN is dropped")
+        _drop_syn(listener, seg, raddr, "accept", "acceptq full", "the accept queue is full: even a SYN is dropped")
         return
     if cookie:
         syncookie.answer(listener, seg, raddr)
         return
     reserve = sysctl.tcp_max_syn_backlog
     if isn is None and not sysctl.tcp_syncookies and reserve - len(listener.syn_queue) < reserve >> 2:
-        _drop_syn(listener, peer, "syn", "synq full", "the rest of tcp_max_syn_backlog is for peers that are known")
+        why = "the rest of tcp_max_syn_backlog is for peers that are known"
+        _drop_syn(listener, seg, raddr, "syn", "synq full", why)
         return
     verdict = early.NOTHING
     if seg.payload or seg.fastopen is not None:
@@ -175,18 +181,17 @@ def syn_arrives(listener: Listener, seg: Segment, raddr: int, isn: int | None) -
     if verdict.opens:
         early.open_now(listener, seg, raddr, isn, verdict.option)
     else:
-        _enqueue(listener, Request(listener, seg, raddr, Offer(seg, sysctl), isn), peer, verdict.option)
+        _enqueue(listener, Request(listener, seg, raddr, Offer(seg, sysctl), isn), verdict.option)
 
 
-def _drop_syn(listener: Listener, peer: str, which: str, reason: str, why: str) -> None:
-    host = listener.host
+def _drop_syn(listener: Listener, seg: Segment, raddr: int, which: str, reason: str, why: str) -> None:
     listener.syn_dropped += 1
-    listener.told(which, "full", peer, why)
-    label = f"{ip_text(host.addr)}:{listener.port}>{peer}"
-    host.dropped(label, reason, "TcpExtListenDrops", f"{why}: silently, so the peer tries again", OVERFLOW_REF)
+    listener.told(which, "full", raddr, seg.sport, why)
+    why = f"{why}: silently, so the peer tries again"
+    listener.host.dropped(_label(listener, seg, raddr), reason, "TcpExtListenDrops", why, OVERFLOW_REF)
 
 
-def _enqueue(listener: Listener, request: Request, peer: str, cookie: bytes) -> None:
+def _enqueue(listener: Listener, request: Request, cookie: bytes) -> None:
     host = listener.host
     listener.syn_queue[request.key] = request
     listener.young += 1
@@ -194,7 +199,7 @@ def _enqueue(listener: Listener, request: Request, peer: str, cookie: bytes) -> 
     if host.tracing:
         why = "SYN received: a half-open entry in the SYN queue"
         host.emit(StateChanged(host.now, host.name, request.label, State.LISTEN.value, State.SYN_RECV.value, why, REF))
-    listener.told("syn", "add", peer, "SYN received")
+    listener.told("syn", "add", request.raddr, request.rport, "SYN received")
     why = "SYN received: the port listens and the SYN queue has room"
     if cookie:
         why += "; with a Fast Open cookie for the next time"

@@ -38,6 +38,7 @@ def release(tcb: Tcb) -> None:
         del flows[tcb.key]
     tcb.expires = [NEVER] * len(tcb.expires)
     tcb.deadline = NEVER
+    tcb.host.unschedule(tcb)
     if tcb.request is not None:
         tcb.request.drop()
         tcb.request = None

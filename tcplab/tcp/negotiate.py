@@ -32,6 +32,8 @@ def advertised(host: Env, raddr: int, user_mss: int) -> int:
 
 def syn_options(advmss: int, ts: tuple[int, int] | None, wscale: int | None, sack: bool) -> bytes:
     """The option block in Linux's order and with its padding: `mss,sackOK,TS,nop,wscale` when all are on."""
+    if ts is not None and sack and wscale is not None:
+        return opt.of_syn(advmss, *ts, wscale)
     parts = [opt.mss(advmss)]
     if ts is not None:
         parts.append(opt.sack_permitted() if sack else opt.nop() * 2)
@@ -49,10 +51,10 @@ class Offer:
     __slots__ = ("mss", "sack_ok", "ts_ok", "ts_val", "wscale")
 
     def __init__(self, seg: Segment, sysctl: Sysctl) -> None:
-        self.mss = max(seg.mss if seg.mss else DEFAULT_MSS, MIN_SND_MSS)
-        self.ts_ok = bool(seg.ts is not None and sysctl.tcp_timestamps)
+        self.mss = max(seg.mss or DEFAULT_MSS, MIN_SND_MSS)
+        self.ts_ok = seg.ts is not None and sysctl.tcp_timestamps > 0
         self.ts_val = seg.ts[0] if seg.ts is not None and self.ts_ok else 0
-        self.sack_ok = bool(seg.sack_ok and sysctl.tcp_sack)
+        self.sack_ok = seg.sack_ok and sysctl.tcp_sack > 0
         self.wscale = min(seg.wscale, MAX_WSCALE) if seg.wscale is not None and sysctl.tcp_window_scaling else None
 
 

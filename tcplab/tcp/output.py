@@ -14,7 +14,7 @@ from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
 
-_TS = struct.Struct("!IIII")
+_TS = struct.Struct("!III")
 _TS_HEAD = 0x0101080A  # nop, nop, timestamps, length 10
 
 _MAY_SEND = (
@@ -34,14 +34,14 @@ def tsval(tcb: Tcb) -> int:
 
 def unsent(tcb: Tcb) -> int:
     """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
-    rest = seq.diff(tcb.data_end, tcb.snd_nxt)
-    return max(rest + tcb.fin_queued, 0)
+    rest = seq.diff(tcb.snd_base + len(tcb.sndq) + tcb.fin_queued, tcb.snd_nxt)
+    return rest if rest > 0 else 0
 
 
 def _options(tcb: Tcb) -> bytes:
     options = b""
     if tcb.ts_ok:
-        options = _TS.pack(_TS_HEAD, tsval(tcb), tcb.ts_recent, 0)[:12]
+        options = _TS.pack(_TS_HEAD, (tcb.host.now // MS + tcb.ts_off) & seq.MASK, tcb.ts_recent)
     if tcb.ooo or tcb.dsack is not None:
         blocks = sack_blocks.to_report(tcb)
         if blocks:
@@ -151,14 +151,16 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
+    rest = unsent(tcb)
+    if not rest:
+        tcb.held = held
+        return
     was_idle = not tcb.rtx
     first = tcb.snd_nxt
-    while not held and most:
+    while rest and not held and most:
         most -= 1
-        rest = unsent(tcb)
-        if not rest:
-            break
         held = _next(tcb, rest, why, more, force)
+        rest = unsent(tcb)
     if tcb.snd_nxt != first:
         sndbuf.sent(tcb, first)
     if tcb.chrono:
@@ -169,7 +171,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
-    if not tcb.rtx and tcb.expires[PERSIST] == NEVER and unsent(tcb):
+    if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
         timers.arm_persist(tcb)
 
 
@@ -208,7 +210,7 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     """Send the next segment, or say what holds it back."""
     data = rest - tcb.fin_queued
     mss = tcb.mss - sack_blocks.space(tcb)
-    size = min(data, mss)
+    size = data if data < mss else mss
     last = size == data
     marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
     if tcb.eor:
@@ -217,8 +219,7 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     if tcb.in_flight >= tcb.cwnd and not (fin and not size):
         tcb.cwnd_limited = True
         return "cwnd"
-    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt)
-    if size + fin > room:
+    if size + fin > tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una):
         return "window"
     if size < mss and size == data and not fin and not force:  # to one in the middle of the queue nothing is added
         if tcb.cork or more:
@@ -255,11 +256,12 @@ def _nagle(tcb: Tcb) -> bool:
 def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -> None:
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
-    payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
+    payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
+    end = seq.add(first, size + fin)
     if push_it:
         flags |= PSH
-        tcb.pushed_seq = seq.add(first, size)
+        tcb.pushed_seq = end if not fin else seq.add(first, size)
     if fin:
         flags |= FIN
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
@@ -267,9 +269,9 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
-    end = seq.add(first, size + fin)
-    entry = SentSeg(first, end, host.now, fin=fin)
+    entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
+    entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
     tcb.rtx.append(entry)
     tcb.snd_nxt = end
     if tcb.ca_state == RECOVERY:
@@ -328,6 +330,7 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
         host.counters["TcpExtTCPSynRetrans"] += 1
         send_syn(tcb, why, ref, rtx=True, with_ack=tcb.state is State.SYN_RECV)
         return
+    _collapse(tcb, entry)
     size = seq.diff(entry.end, entry.seq) - entry.fin
     offset = (entry.seq - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
@@ -337,6 +340,28 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
     emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
+
+
+def _collapse(tcb: Tcb, entry: SentSeg) -> None:
+    """Small segments that follow are repeated along with it, as one (tcp_retrans_try_collapse)."""
+    edge = seq.add(tcb.snd_una, tcb.snd_wnd)
+    room = min(seq.diff(edge, entry.seq), tcb.mss) - seq.diff(entry.end, entry.seq) + entry.fin
+    if room <= 0 or entry is tcb.rtx[-1] or not tcb.host.sysctl.tcp_retrans_collapse:
+        return
+    behind = tcb.rtx.index(entry) + 1
+    while behind < len(tcb.rtx) and not entry.eor:
+        later = tcb.rtx[behind]
+        room -= seq.diff(later.end, later.seq) - later.fin
+        if room < 0 or later.sacked or seq.after(later.end, edge):
+            return
+        entry.end, entry.eor = later.end, later.eor
+        entry.fin |= later.fin
+        entry.push |= later.push
+        tcb.lost_out -= later.lost
+        tcb.retrans_out -= later.retrans
+        if not tcb.sack_ok and tcb.sacked_out:
+            tcb.sacked_out -= 1
+        del tcb.rtx[behind]
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:

@@ -119,6 +119,8 @@ def repeat_lost(tcb: Tcb, why: str, ref: str) -> None:
         if tcb.in_flight >= tcb.cwnd:
             return
         if entry.lost and not entry.retrans:
+            if not seq.before(entry.seq, seq.add(tcb.snd_una, tcb.snd_wnd)) and entry.seq != tcb.snd_una:
+                return  # the peer has shut its window over it
             counters["TcpExtTCPSlowStartRetrans" if tcb.ca_state == LOSS else "TcpExtTCPFastRetrans"] += 1
             output.retransmit(tcb, entry, why, ref)
 

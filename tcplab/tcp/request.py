@@ -9,7 +9,7 @@ from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import input as segment_input
 from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
-from tcplab.tcp.env import FlowKey
+from tcplab.tcp.env import Entry, FlowKey
 from tcplab.tcp.negotiate import TS_SPACE, Offer
 from tcplab.tcp.tcb import SentSeg
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
@@ -31,8 +31,8 @@ class Request:
     """A half-open connection (Linux tcp_request_sock, NEW_SYN_RECV): just what the third ACK needs."""
 
     __slots__ = (
-        "acked", "advmss", "armed", "deadline", "host", "irs", "iss", "key", "label", "laddr", "listener",
-        "num_timeout", "offer", "oow_at", "queued", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
+        "acked", "advmss", "armed", "deadline", "entry", "host", "irs", "iss", "key", "laddr", "listener",
+        "num_timeout", "offer", "oow_at", "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "repeated",
         "rport", "sent", "since", "ts_off", "ts_recent",
     )  # fmt: skip
 
@@ -41,7 +41,6 @@ class Request:
         self.listener = listener
         self.laddr, self.raddr, self.rport = host.addr, raddr, seg.sport
         self.key: FlowKey = (raddr, seg.sport, listener.port)
-        self.label = f"{ip_text(host.addr)}:{listener.port}>{peer_text(raddr, seg.sport)}"
         self.irs = seg.seq
         self.rcv_nxt = seq.add(seg.seq, 1)
         self.offer = offer
@@ -62,7 +61,12 @@ class Request:
         self.oow_at: Nanos = -SEC
         self.since = self.sent = self.armed = host.now
         self.deadline: Nanos = NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
+
+    @property
+    def label(self) -> str:
+        """`10.77.0.2:80>10.77.0.1:40001`"""
+        return f"{ip_text(self.laddr)}:{self.listener.port}>{peer_text(self.raddr, self.rport)}"
 
     # --- output ---
 
@@ -244,7 +248,6 @@ class Request:
             host.reply_rst(seg, self.raddr, "the third ACK came, but the listener is gone", "RFC 9293 3.10.7.1")
             self.end(Cause.ABORT, "the listener is gone: RST", "Linux tcp_v4_rcv")
             return
-        peer = peer_text(self.raddr, self.rport)
         if self.num_timeout < listener.defer_accept and not seg.payload and not seg.flags & FIN:
             self.acked = True
             why = "TCP_DEFER_ACCEPT: the connection counts when data comes"
@@ -254,7 +257,7 @@ class Request:
             host.counters["TcpExtListenOverflows"] += 1
             host.counters["TcpExtListenDrops"] += 1
             listener.overflows += 1
-            listener.told("accept", "full", peer, "the third ACK came, but the accept queue is full")
+            listener.told("accept", "full", self.raddr, self.rport, "the third ACK came, but the accept queue is full")
             if host.sysctl.tcp_abort_on_overflow:
                 host.counters["TcpExtEmbryonicRsts"] += 1
                 host.reply_rst(seg, self.raddr, "the accept queue is full and tcp_abort_on_overflow = 1", OVERFLOW_REF)
@@ -274,7 +277,8 @@ class Request:
         if self.host.flows.get(self.key) is self:
             del self.host.flows[self.key]
         self.deadline = NEVER
-        listener.told("syn", "remove", peer_text(self.raddr, self.rport), why)
+        self.host.unschedule(self)
+        listener.told("syn", "remove", self.raddr, self.rport, why)
 
     def end(self, cause: Cause, why: str, ref: str) -> None:
         """The entry goes without having become a connection."""
@@ -329,5 +333,5 @@ def establish(listener: Listener, request: Request, seg: Segment) -> None:
     if conn.state is State.SYN_RECV:  # the segment reaches beyond the window: another one completes the handshake
         conn.rtx.clear()
         conn.snd_una = conn.snd_nxt
-    listener.told("accept", "add", peer_text(conn.raddr, conn.rport), "the handshake is complete: waits for accept()")
+    listener.told("accept", "add", conn.raddr, conn.rport, "the handshake is complete: waits for accept()")
     listener.on_ready()

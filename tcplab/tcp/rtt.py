@@ -9,7 +9,8 @@ from tcplab.units import MS, US
 
 def sample(tcb: Tcb, rtt_us: int) -> None:
     """Take one measurement of `rtt_us` microseconds into SRTT and RTTVAR, and set the RTO anew."""
-    rtt_us = max(rtt_us, 1)
+    if rtt_us < 1:
+        rtt_us = 1
     rto_min = tcb.host.sysctl.tcp_rto_min_us
     if tcb.srtt == 0:
         tcb.srtt = rtt_us << 3
@@ -18,7 +19,8 @@ def sample(tcb: Tcb, rtt_us: int) -> None:
         tcb.rtt_seq = tcb.snd_nxt
         tcb.rtt_min = rtt_us
     else:
-        tcb.rtt_min = min(tcb.rtt_min, rtt_us)
+        if rtt_us < tcb.rtt_min:
+            tcb.rtt_min = rtt_us
         _smooth(tcb, rtt_us, rto_min)
     set_rto(tcb)
 

@@ -70,13 +70,13 @@ def sent(tcb: Tcb, at: int) -> None:
     skbs = tcb.skbs
     while seq.before(at, stop):
         if skbs and skbs[0] == at:
-            skbs.popleft()
+            del skbs[0]
         tcb.skbs_sent.append(at)
         at = seq.add(at, most)
         if skbs and seq.after(at, skbs[0]):
             at = skbs[0]
     if stop != end and not (skbs and skbs[0] == stop):
-        skbs.appendleft(stop)
+        skbs.insert(0, stop)
 
 
 def acked(tcb: Tcb) -> None:
@@ -85,7 +85,7 @@ def acked(tcb: Tcb) -> None:
     if not tcb.rtx:
         skbs.clear()
     while len(skbs) > 1 and not seq.after(skbs[1], tcb.snd_una):
-        skbs.popleft()
+        del skbs[0]
 
 
 def expand(tcb: Tcb) -> None:

@@ -8,6 +8,7 @@ they are lost. A cookie is never repeated: there is no entry whose timer could d
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,10 @@ _NO_WSCALE = 0xF
 _HASHED = struct.Struct("!IIHHI")
 
 
-def _hash(listener: Listener, raddr: int, rport: int, count: int, which: bytes) -> int:
-    host = listener.host
-    data = _HASHED.pack(host.addr, raddr, listener.port, rport, count & seq.MASK)
-    return int.from_bytes(blake2s(data, digest_size=4, key=host.isn.cookie_key, person=which).digest(), "big")
+def _hash(listener: Listener, raddr: int, rport: int, count: int, begun: blake2s) -> int:
+    keyed = begun.copy()
+    keyed.update(_HASHED.pack(listener.host.addr, raddr, listener.port, rport, count & seq.MASK))
+    return int.from_bytes(keyed.digest(), "big")
 
 
 def _minute(listener: Listener) -> int:
@@ -43,24 +44,26 @@ def _minute(listener: Listener) -> int:
 
 
 def _mss_index(mss: int) -> int:
-    return max((at for at, known in enumerate(MSS_TABLE) if known <= mss), default=0)
+    return max(bisect_right(MSS_TABLE, mss) - 1, 0)
 
 
 def _cookie(listener: Listener, raddr: int, rport: int, irs: int, index: int) -> int:
     """secure_tcp_syn_cookie: hash + IRS + minute<<24 + (hash(minute) + index) in the low 24 bits."""
     minute = _minute(listener)
-    mixed = (_hash(listener, raddr, rport, minute, b"data") + index) & 0xFFFFFF
-    return (_hash(listener, raddr, rport, 0, b"base") + irs + (minute << 24) + mixed) & seq.MASK
+    secrets = listener.host.isn
+    mixed = (_hash(listener, raddr, rport, minute, secrets.cookie_data) + index) & 0xFFFFFF
+    return (_hash(listener, raddr, rport, 0, secrets.cookie_base) + irs + (minute << 24) + mixed) & seq.MASK
 
 
 def _index_of(listener: Listener, raddr: int, rport: int, irs: int, cookie: int) -> int | None:
     """check_tcp_syn_cookie: the index, or None when it is not ours or too old."""
-    rest = (cookie - _hash(listener, raddr, rport, 0, b"base") - irs) & seq.MASK
+    secrets = listener.host.isn
+    rest = (cookie - _hash(listener, raddr, rport, 0, secrets.cookie_base) - irs) & seq.MASK
     minute = _minute(listener)
     age = (minute - (rest >> 24)) & 0xFF
     if age >= MAX_AGE:
         return None
-    index = (rest - _hash(listener, raddr, rport, minute - age, b"data")) & 0xFFFFFF
+    index = (rest - _hash(listener, raddr, rport, minute - age, secrets.cookie_data)) & 0xFFFFFF
     return index if index < len(MSS_TABLE) else None
 
 

@@ -5,11 +5,10 @@ Names are those of Linux's struct tcp_sock and inet_connection_sock, or RFC 9293
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
-from tcplab.tcp.env import Env, FlowKey
+from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
@@ -34,10 +33,13 @@ RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
 TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 
 
+_NOTHING_SPENT: Final = (0, 0, 0, 0)
+
+
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = ("end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -53,6 +55,8 @@ class SentSeg:
         """A repeat of it is on the way."""
         self.ever = False
         """It was repeated at some time: no RTT sample (Karn)."""
+        self.eor = False
+        """A send() with MSG_EOR ended with it: nothing is added."""
 
 
 class Owner(Protocol):
@@ -100,17 +104,18 @@ class Tcb:
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
         "bytes_sent", "ca_state", "challenge_at", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork",
         "cwnd", "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered",
-        "done", "dsack", "dsack_dups", "dupacks", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
-        "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "label", "laddr",
+        "done", "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued",
+        "fin_rcvd", "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "laddr",
         "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq",
         "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat",
-        "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "prr_delivered",
-        "prr_out", "pushed_seq", "queued", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
-        "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request",
-        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto",
-        "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio", "segs_in",
-        "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1",
-        "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state",
+        "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "probes_since",
+        "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
+        "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
+        "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio",
+        "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una",
+        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh",
+        "state",
         "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
         "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
     )  # fmt: skip
@@ -119,7 +124,6 @@ class Tcb:
         self.host = host
         self.laddr, self.lport, self.raddr, self.rport = laddr, lport, raddr, rport
         self.key: FlowKey = (raddr, rport, lport)
-        self.label = f"{ip_text(laddr)}:{lport}>{ip_text(raddr)}:{rport}"
         self.state = State.CLOSED
         self.owner: Owner | None = None
         self.dead = False
@@ -154,9 +158,9 @@ class Tcb:
         self.sndbuf = 0
         self.sndbuf_fixed = False
         """SO_SNDBUF said how large; else it grows with cwnd."""
-        self.skbs: deque[Seq] = deque()
+        self.skbs: list[Seq] = []
         """Where each sk_buff of the send queue begins that was not sent (`tcplab.tcp.sndbuf`)."""
-        self.skbs_sent: deque[Seq] = deque()
+        self.skbs_sent: list[Seq] = []
         """The same for those that were sent and are not acknowledged."""
         self.nospace = False
         """The application was told that the buffer is full (SOCK_NOSPACE)."""
@@ -232,6 +236,8 @@ class Tcb:
         """Unanswered repeats in a row (icsk_retransmits)."""
         self.retrans_stamp: Nanos = -1
         self.probes_out = 0
+        self.probes_since: Nanos = -1
+        """When the first probe of a closed window was due, answered or not (Linux icsk_probes_tstamp)."""
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
@@ -284,7 +290,7 @@ class Tcb:
         self.expires: list[Nanos] = [NEVER] * len(TIMER_NAMES)
         self.armed: list[Nanos] = [0] * len(TIMER_NAMES)
         self.deadline: Nanos = NEVER
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
 
         self.ident = 0
         # What TCP_INFO counts.
@@ -294,7 +300,12 @@ class Tcb:
         self.chrono = 0
         """What the connection spends its time on (`tcplab.tcp.chrono`), since when, and what it spent so far."""
         self.chrono_at = 0
-        self.chronos = [0, 0, 0, 0]
+        self.chronos = _NOTHING_SPENT
+
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
 
     @property
     def data_end(self) -> Seq:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from tcplab.api.events import StateChanged, Timer
 from tcplab.api.states import TRANSITIONS, Cause, State
 from tcplab.tcp import machine, output, seq, timers
+from tcplab.tcp.env import Entry
 from tcplab.tcp.tcb import KEEPALIVE, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
+from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 LENGTH: Nanos = 60 * SEC
@@ -26,15 +28,14 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "entered", "host", "ident", "irs", "iss", "key", "label", "laddr", "lport", "oow_at",
-        "queued",
+        "armed", "deadline", "entered", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, state: State, length: Nanos) -> None:
         self.host = tcb.host
-        self.key, self.label = tcb.key, tcb.label
+        self.key = tcb.key
         self.laddr, self.lport, self.raddr, self.rport = tcb.laddr, tcb.lport, tcb.raddr, tcb.rport
         self.state = state
         self.iss, self.irs = tcb.iss, tcb.irs
@@ -48,10 +49,15 @@ class TimeWait:
         self.armed = self.host.now
         self.entered = self.host.now
         """When it was made, or its timestamp was renewed (tw_entry_stamp)."""
-        self.queued: Nanos = NEVER
+        self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
         self._wait(length, "2MSL" if state is State.TIME_WAIT else "orphan in FIN_WAIT_2: tcp_fin_timeout")
+
+    @property
+    def label(self) -> str:
+        """`10.77.0.1:40001>10.77.0.2:80`"""
+        return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
 
     def on_timer(self) -> None:
         """2MSL are over (or tcp_fin_timeout, for the orphan)."""
@@ -121,7 +127,10 @@ class TimeWait:
             self._exact(seg)
             return
         if flags & SYN and not flags & (RST | ACK) and not paws_reject and self._newer(seg):
-            self._reopen(seg)
+            if host.listens(self.lport):
+                self._reopen(seg)
+            else:
+                self._ack("a new SYN, but nobody listens any more: the last ACK again", LINUX_REF)
             return
         if paws_reject:
             host.counters["TcpExtPAWSTimewait"] += 1
@@ -174,6 +183,7 @@ class TimeWait:
         if host.flows.get(self.key) is self:
             del host.flows[self.key]
         self.deadline = NEVER
+        host.unschedule(self)
         if host.tracing:
             host.emit(StateChanged(host.now, host.name, self.label, old.value, self.state.value, why, ref))
 
@@ -223,7 +233,6 @@ def orphan_fin_wait_2(tcb: Tcb) -> None:
     """
     span = fin_time(tcb)
     if tcb.linger2 < 0:
-        tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
         machine.destroy(tcb, Cause.ABORT, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
     elif span > LENGTH:
         timers.arm(tcb, KEEPALIVE, tcb.host.now + span - LENGTH, "orphan in FIN_WAIT_2: more than 60 s", REF)

@@ -41,7 +41,8 @@ def connect(
     conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
     conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
     conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.user_clamp)
+    mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, mss, conn.user_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -216,6 +217,7 @@ def orphan(tcb: Tcb) -> None:
     tcb.owner = None
     if tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
             output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 

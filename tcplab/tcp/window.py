@@ -7,6 +7,7 @@ from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
 MAX_UNSCALED = 65535
+MAX_SHIFT = 14  # RFC 7323 section 2.3
 
 
 def space_of(buffer: int) -> int:
@@ -18,28 +19,27 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     """The shift that lets 16 bits express the greatest buffer we may ever have (tcp_select_initial_window)."""
     space = space_of(rcvbuf_locked) if rcvbuf_locked else sysctl.tcp_rmem[2]
     space = min(space, clamp) if clamp else space
-    shift = 0
-    while space > MAX_UNSCALED and shift < 14:
-        space >>= 1
-        shift += 1
-    return shift
+    return min(max(space.bit_length() - 16, 0), MAX_SHIFT)
 
 
 def initial(buffer: int, mss: int, clamp: int = 0) -> int:
     """The first window: whole segments of what the buffer holds. The field of a SYN never says more than 65535."""
-    space = min(space_of(buffer), clamp or space_of(buffer))
+    space = space_of(buffer)
+    if clamp and clamp < space:
+        space = clamp
     return max(space // mss * mss, min(space, mss))
 
 
 def offered(tcb: Tcb) -> int:
     """What is left of the window that was advertised last (tcp_receive_window)."""
-    return max(tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK), 0)
+    left = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)
+    return left if left > 0 else 0
 
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
     full = rcvbuf.full_space(tcb)
-    mss = min(tcb.rcv_mss, full)
+    mss = tcb.rcv_mss if tcb.rcv_mss < full else full
     free = rcvbuf.free_space(tcb)
     unit = 1 << tcb.rcv_wscale
     if free < full >> 1:
@@ -47,7 +47,8 @@ def candidate(tcb: Tcb) -> int:
         free = max(free, 0) // unit * unit
         if free < rcvbuf.window_of(tcb, tcb.rcvbuf) >> 4 or free < mss:
             return 0
-    free = min(free, tcb.rcv_ssthresh)
+    if free > tcb.rcv_ssthresh:
+        free = tcb.rcv_ssthresh
     if tcb.rcv_wscale:
         return (free + unit - 1) // unit * unit
     window = tcb.rcv_wnd
@@ -60,24 +61,26 @@ def candidate(tcb: Tcb) -> int:
 
 def select(tcb: Tcb) -> int:
     """Fix the window for a segment that leaves now; the field's value, scaled. It never shrinks (tcp_select_window)."""
-    counters = tcb.host.counters
     current = offered(tcb)
     if tcb.pending & NOMEM:
         current = new = 0
     else:
         new = candidate(tcb)
+    shift = tcb.rcv_wscale
     if new < current:
         if new == 0:
-            counters["TcpExtTCPWantZeroWindowAdv"] += 1
-        unit = 1 << tcb.rcv_wscale
+            tcb.host.counters["TcpExtTCPWantZeroWindowAdv"] += 1
+        unit = 1 << shift
         new = (current + unit - 1) // unit * unit
     old = tcb.rcv_wnd
     tcb.rcv_wnd = new
     tcb.rcv_wup = tcb.rcv_nxt
-    field = min(new, MAX_UNSCALED << tcb.rcv_wscale) >> tcb.rcv_wscale
+    field = new >> shift
+    if field > MAX_UNSCALED:
+        field = MAX_UNSCALED
     if field == 0:
         if old:
-            counters["TcpExtTCPToZeroWindowAdv"] += 1
+            tcb.host.counters["TcpExtTCPToZeroWindowAdv"] += 1
     elif old == 0:
-        counters["TcpExtTCPFromZeroWindowAdv"] += 1
+        tcb.host.counters["TcpExtTCPFromZeroWindowAdv"] += 1
     return field

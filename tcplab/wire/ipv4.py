@@ -5,7 +5,6 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from tcplab.wire.checksum import checksum, residue
 from tcplab.wire.errors import WireError
 
 HEADER: Final = 20
@@ -37,7 +36,7 @@ class Ipv4:
 def parse(buf: bytes, at: int) -> Ipv4:
     """Read and verify the header at `at`; octets behind the total length are padding and not part of the payload."""
     header = _read(buf, at)
-    if residue(buf[at : header.start]):
+    if int.from_bytes(buf[at : header.start], "big") % 0xFFFF:
         raise WireError("the IP header's checksum is wrong", "IP checksum", _COUNTER)
     if header.end > len(buf):
         raise WireError("the packet is shorter than its total length", "IP length", _COUNTER)
@@ -59,8 +58,8 @@ def _read(buf: bytes, at: int) -> Ipv4:
     length = (version & 15) << 2
     if version >> 4 != 4 or length < HEADER or total < length or at + length > len(buf):
         raise WireError("the IP header's version or lengths make no sense", "IP header", _COUNTER)
-    packet.df = bool(fragment & _DF)
-    packet.mf = bool(fragment & _MF)
+    packet.df = fragment & _DF != 0
+    packet.mf = fragment & _MF != 0
     packet.offset = (fragment & 0x1FFF) << 3
     packet.start = at + length
     packet.end = at + total
@@ -71,9 +70,10 @@ def build(
     src: int, dst: int, proto: int, payload: bytes, ident: int = 0, ttl: int = 64, tos: int = 0, df: bool = True
 ) -> bytes:
     """A packet with a header of 20 octets and a right checksum."""
-    fields = (0x45, tos, HEADER + len(payload), ident, _DF if df else 0, ttl, proto)
-    header = _HEADER.pack(*fields, 0, src, dst)
-    return _HEADER.pack(*fields, checksum(header), src, dst) + payload
+    length = HEADER + len(payload)
+    fragment = _DF if df else 0
+    total = (0x4500 | tos) + length + ident + fragment + (ttl << 8 | proto) + src + dst
+    return _HEADER.pack(0x45, tos, length, ident, fragment, ttl, proto, -total % 0xFFFF, src, dst) + payload
 
 
 def text(addr: int) -> str:

@@ -53,7 +53,7 @@ def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = T
     if verify:
         length = end - start
         total = int.from_bytes(buf[start:end], "big") << (length & 1) * 8
-        if (total + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + PROTO + length) % 0xFFFF:
+        if (total + src + dst + PROTO + length) % 0xFFFF:  # of 32 bits the halves need no adding: 2**16 % 0xFFFF is 1
             raise WireError("the TCP checksum is wrong", "checksum", "TcpInCsumErrors")
     seg.flags = offset & 0x1FF
     seg.payload = buf[body:end]
@@ -90,20 +90,19 @@ def build(
 
     ValueError: the options are longer than 40 octets.
     """
-    if len(options) & 3:
-        options += bytes(-len(options) & 3)
-    if len(options) > 40:
-        raise ValueError(f"{len(options)} octets of options; 40 fit")
-    offset = (HEADER + len(options)) << 10 | flags
+    size = len(options)
+    if size & 3:
+        options += bytes(-size & 3)
+        size = len(options)
+    if size > 40:
+        raise ValueError(f"{size} octets of options; 40 fit")
+    offset = (HEADER + size) << 10 | flags
     tail = options + payload
     if checksum is None:
         length = HEADER + len(tail)
         rest = int.from_bytes(tail, "big") << (length & 1) * 8
-        total = (
-            rest + (src >> 16) + (src & 0xFFFF) + (dst >> 16) + (dst & 0xFFFF) + PROTO + length + sport + dport
-            + (seq >> 16) + (seq & 0xFFFF) + (ack >> 16) + (ack & 0xFFFF) + offset + window + urgent
-        ) % 0xFFFF  # fmt: skip
-        checksum = 0xFFFF - total if total else 0
+        total = rest + src + dst + PROTO + length + sport + dport + seq + ack + offset + window + urgent
+        checksum = -total % 0xFFFF
     return _HEADER.pack(sport, dport, seq, ack, offset, window, checksum, urgent) + tail
 
 

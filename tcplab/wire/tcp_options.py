@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from struct import Struct, iter_unpack
 from typing import Final
 
 EOL, NOP, MSS, WSCALE, SACK_PERMITTED, SACK, TS, FASTOPEN, EXPERIMENT = 0, 1, 2, 3, 4, 5, 8, 34, 254
 FASTOPEN_MAGIC: Final = b"\xf9\x89"  # RFC 7413: the experimental option's identifier
 _PAIR: Final = Struct("!II")
+_OF_SYN: Final = Struct("!5I")
 
 
 def mss(size: int) -> bytes:
@@ -29,6 +31,11 @@ def sack_permitted() -> bytes:
 def timestamps(val: int, ecr: int) -> bytes:
     """Timestamps (RFC 7323 section 3.2)."""
     return b"\x08\x0a" + _PAIR.pack(val, ecr)
+
+
+def of_syn(size: int, val: int, ecr: int, shift: int) -> bytes:
+    """All that Linux's SYN offers, in its order and with its padding: `mss,sackOK,TS,nop,wscale`."""
+    return _OF_SYN.pack(0x02040000 | size, 0x0402080A, val, ecr, 0x01030300 | shift)
 
 
 def sack(blocks: Iterable[tuple[int, int]]) -> bytes:
@@ -66,7 +73,7 @@ def walk(raw: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class Options:
-    """What the well-formed options of one segment say; None and empty: not there."""
+    """What the well-formed options of a segment say; None and empty: not there. Shared by all that say the same."""
 
     __slots__ = ("mss", "wscale", "sack_ok", "ts", "sack", "fastopen")
 
@@ -79,8 +86,9 @@ class Options:
         self.fastopen: bytes | None = None
 
 
+@lru_cache(maxsize=64)
 def parse(raw: bytes) -> Options:
-    """Read a whole option block; unknown kinds and wrong sizes are skipped."""
+    """Read a whole option block; unknown kinds and wrong sizes are skipped. The SYNs of a flood all say the same."""
     found = Options()
     for kind, body in walk(raw):
         size = len(body)

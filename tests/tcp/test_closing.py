@@ -136,7 +136,7 @@ def test_linger2_below_zero_waits_for_nobody() -> None:
     last = pair.sent[-1]
     assert last.flags == "R"
     assert last.seg.seq == (next(s for s in pair.sent if s.flags == "FA").seg.seq + 1) & 0xFFFFFFFF
-    assert pair.counter("a", "TcpExtTCPAbortOnLinger") == 1
+    assert pair.counter("a", "TcpExtTCPAbortOnData") == 1
     assert pair.call("b", "recv", server, 1) == b""
 
 

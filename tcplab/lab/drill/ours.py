@@ -327,7 +327,10 @@ class Ours:
         fd = args["fd"]
 
         def attempt() -> Outcome:
-            self._blocking(fd, 0, "close", fd)
+            try:
+                self.call("close", fd)
+            except BlockingIOError:  # SO_LINGER waits even with O_NONBLOCK
+                raise Blocked from None
             return Outcome()
 
         return attempt
