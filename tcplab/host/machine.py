@@ -16,6 +16,7 @@ from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, view
+from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
@@ -63,6 +64,7 @@ class Machine:
         self.listeners: dict[int, list[Listener]] = {}
         """By port; several share one with SO_REUSEPORT."""
         self.sockets: dict[int, Socket] = {}
+        self.epolls: dict[int, Epoll] = {}
         self.bound: dict[int, int] = {}
         """How many sockets have a port by bind() or accept() (`tcplab.host.ports`)."""
         self.neighbours: dict[int, bytes] = {}
@@ -303,9 +305,14 @@ class Machine:
 
     def new_socket(self) -> Socket:
         """A new descriptor."""
-        sock = self.sockets[self._next_fd] = Socket(self, self._next_fd)
-        self._next_fd += 1
+        fd = self.new_descriptor()
+        sock = self.sockets[fd] = Socket(self, fd)
         return sock
+
+    def new_descriptor(self) -> int:
+        """Its number."""
+        self._next_fd += 1
+        return self._next_fd - 1
 
     def emit(self, event: AnyEvent) -> None:
         """Tell of a decision; nobody listens while `tracing` is false."""

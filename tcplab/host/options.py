@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
-from tcplab.host import early_options, tcp_info
+from tcplab.host import early_options, errqueue, tcp_info
 from tcplab.tcp import cc, delack, output, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
@@ -136,6 +136,7 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.user_timeout = get("TCP_USER_TIMEOUT", 0) * MS
     conn.syn_retries = get("TCP_SYNCNT", 0)
     conn.rcvbuf, conn.sndbuf = get("SO_RCVBUF", conn.rcvbuf), get("SO_SNDBUF", conn.sndbuf)
+    conn.sndbuf_fixed = "SO_SNDBUF" in sock.options
     settings = (get("TCP_KEEPIDLE", 0), get("TCP_KEEPINTVL", 0), get("TCP_KEEPCNT", 0))
     conn.keepalive = settings if get("SO_KEEPALIVE") else None
 
@@ -258,6 +259,13 @@ def _defer_accept(sock: Socket) -> int:
     return sum(min(1 << n, 120) for n in range(sock.options.get("TCP_DEFER_ACCEPT", 0)))
 
 
+def _port_range(value: int) -> int:
+    low, high = value & 0xFFFF, value >> 16 & 0xFFFF
+    if low and high and low > high:
+        raise OSError(errno.EINVAL, f"IP_LOCAL_PORT_RANGE: {low} is more than {high}")
+    return value
+
+
 def _sndbuf(sock: Socket) -> int:
     if sock.conn is not None:
         return sock.conn.sndbuf
@@ -367,6 +375,26 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             "TCP_FASTOPEN_KEY", "octets", "the key of the cookies, 16 octets; 32: an older one counts too",
             read=lambda sock: b"".join(sock.fastopen.keys), write=early_options.key,
+        ),
+        Option(
+            "SO_ZEROCOPY", "bool", "send() with MSG_ZEROCOPY tells by the error queue when the octets were taken",
+            "Linux msg_zerocopy.rst", low=0, high=1, read=errqueue.is_zerocopy, write=errqueue.zerocopy,
+        ),
+        Option(
+            "SO_TIMESTAMPING", "flags", "when the last octet of a send() left and was acknowledged: by the error queue",
+            "Linux timestamping.rst", low=0, read=errqueue.stamps, write=errqueue.timestamping,
+        ),
+        Option(
+            "SO_MEMINFO", "struct", "memory of the socket, as ss(8) shows it", "sock_diag(7)", read_only=True,
+            read=lambda sock: tcp_info.memory(sock.conn),
+        ),
+        Option(
+            "IP_BIND_ADDRESS_NO_PORT", "bool", "bind() to port 0 leaves the choice of the port to connect()", "ip(7)",
+            take=bool,
+        ),
+        Option(
+            "IP_LOCAL_PORT_RANGE", "ports", "lowest, and 65536 times the highest, that connect() and bind() choose",
+            "ip(7)", take=_port_range,
         ),
         Option("TCP_INQ", "bool", "recvmsg() tells how much is left to read", low=0, high=1),
         Option("TCP_INFO", "struct", "all that is known of it (struct tcp_info)", read_only=True, read=_info),

@@ -43,11 +43,18 @@ def check_bind(machine: Machine, sock: Socket, port: int) -> None:
             raise OSError(errno.EADDRINUSE, f"port {port} is in use{who}")
 
 
-def _range(machine: Machine) -> tuple[int, int]:
-    """First port and how many; an odd one at the end is never taken, as in Linux."""
+def _range(machine: Machine, sock: Socket) -> tuple[int, int]:
+    """First port and how many; an odd one at the end is never taken, as in Linux, but of IP_LOCAL_PORT_RANGE.
+
+    That option counts where it lies within the sysctl's range (inet_sk_get_local_port_range).
+    """
     low, high = machine.sysctl.ip_local_port_range
+    own = sock.options.get("IP_LOCAL_PORT_RANGE", 0)
+    if own:
+        first, last = own & 0xFFFF, own >> 16 & 0xFFFF
+        low, high = first if low <= first <= high else low, last if low <= last <= high else high
     count = high - low + 1
-    return low, count & ~1 if count > 1 else count
+    return low, count & ~1 if count > 1 and not own else count
 
 
 def for_bind(machine: Machine, sock: Socket) -> int:
@@ -55,7 +62,7 @@ def for_bind(machine: Machine, sock: Socket) -> int:
 
     With SO_REUSEADDR the lower half of the range comes first (Linux inet_csk_find_open_port).
     """
-    low, count = _range(machine)
+    low, count = _range(machine, sock)
     halves = [(low, count)]
     if sock.options.get("SO_REUSEADDR") and count >= 4:
         half = count >> 2 << 1
@@ -67,9 +74,9 @@ def for_bind(machine: Machine, sock: Socket) -> int:
     raise OSError(errno.EADDRINUSE, "no local port is left")
 
 
-def for_connect(machine: Machine, raddr: int, rport: int) -> int:
+def for_connect(machine: Machine, sock: Socket, raddr: int, rport: int) -> int:
     """A free local port for this peer; even ones first, EADDRNOTAVAIL when none is left (__inet_hash_connect)."""
-    low, count = _range(machine)
+    low, count = _range(machine, sock)
     bound, listening = machine.bound, machine.listeners
     for port in _ports(low, count, machine.port_stream.below(count) & ~1):
         if port not in bound and port not in listening and usable(machine, raddr, rport, port):
@@ -84,8 +91,9 @@ def bind(machine: Machine, sock: Socket, port: int) -> None:
 
 
 def unbind(machine: Machine, sock: Socket) -> None:
-    """The socket is closed."""
+    """The socket is closed, or has a port no more."""
     if sock.bound:
+        sock.bound = False
         machine.bound[sock.port] -= 1
         if not machine.bound[sock.port]:
             del machine.bound[sock.port]
@@ -107,10 +115,10 @@ def usable(machine: Machine, raddr: int, rport: int, port: int, chosen: bool = F
 
 def may_reuse(machine: Machine, bucket: TimeWait, chosen: bool) -> bool:
     """Linux __inet_check_established and tcp_twsk_unique: timestamps, and, unless bind() chose the port, TIME_WAIT,
-    tcp_tw_reuse = 1, and its delay over.
+    tcp_tw_reuse = 1, and its delay over, in whole milliseconds.
     """
     if chosen or not bucket.ts_ok:
         return bucket.ts_ok
     if bucket.state is not State.TIME_WAIT or machine.sysctl.tcp_tw_reuse != 1:
         return False
-    return machine.now - bucket.entered > machine.sysctl.tcp_tw_reuse_delay * MS
+    return machine.now // MS - bucket.entered // MS > machine.sysctl.tcp_tw_reuse_delay

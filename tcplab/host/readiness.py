@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tcplab.api.states import State
-from tcplab.tcp import seq
+from tcplab.tcp import sndbuf
 
 if TYPE_CHECKING:
     from tcplab.host.sockets import Socket
-    from tcplab.tcp.tcb import Tcb
 
 IN, PRI, OUT, ERR, HUP, RDNORM, WRNORM, RDHUP = 1, 2, 4, 8, 0x10, 0x40, 0x100, 0x2000
 ALWAYS: Final = ERR | HUP
@@ -21,27 +20,24 @@ def mask(sock: Socket) -> int:
     if sock.listener is not None:
         return IN | RDNORM if sock.listener.accept_queue else 0
     conn = sock.conn
+    failed = sock.error if conn is None else conn.error
+    found = ERR if failed or (sock.notices is not None and sock.notices.queue) else 0
     if conn is None:
-        return OUT | WRNORM | HUP  # a fresh socket is in CLOSE
+        return found | OUT | WRNORM | HUP  # a fresh socket is in CLOSE
     shut_wr = conn.fin_queued or conn.state is State.CLOSED
     shut_rd = conn.shut_rd or conn.fin_rcvd or conn.state is State.CLOSED
-    found = HUP if conn.state is State.CLOSED or (shut_rd and shut_wr) else 0
+    if conn.state is State.CLOSED or (shut_rd and shut_wr):
+        found |= HUP
     if shut_rd:
         found |= IN | RDNORM | RDHUP
     opening = conn.state is State.SYN_SENT or (conn.state is State.SYN_RECV and conn.request is None)
     if not opening:  # a connection that Fast Open made early can be used before the third step
         if conn.rcvq:
             found |= IN | RDNORM
-        if shut_wr or writable(conn):
+        if shut_wr or sndbuf.writable(conn):
             found |= OUT | WRNORM
-    if conn.error:
-        found |= ERR
+        else:
+            conn.nospace = True
+    elif conn.attempt is not None and conn.attempt.deferred:
+        found |= OUT | WRNORM  # connect() waits for data that the SYN may carry
     return found
-
-
-def writable(conn: Tcb) -> bool:
-    """A third of the buffer is free, and less than half of TCP_NOTSENT_LOWAT waits (sk_stream_is_writeable)."""
-    queued, unsent = len(conn.sndq), seq.diff(conn.data_end, conn.snd_nxt)
-    if conn.notsent_lowat and 2 * unsent >= conn.notsent_lowat:
-        return False
-    return conn.sndbuf - queued >= queued >> 1 and unsent <= conn.sndbuf

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from tcplab.api.states import State
-from tcplab.host import network, options, ports
+from tcplab.host import epoll, errqueue, network, options, ports, readiness
 from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Entry
@@ -17,9 +17,14 @@ from tcplab.units import NEVER, SEC, Nanos
 from tcplab.wire.ipv4 import text as ip_text
 
 if TYPE_CHECKING:
+    from tcplab.host.epoll import Watch
     from tcplab.host.machine import Machine
+    from tcplab.tcp.notices import Notices
 
 Wake = Callable[[], None]
+_READ: Final = readiness.IN | readiness.PRI | readiness.RDNORM | readiness.RDHUP
+_WRITE: Final = readiness.OUT | readiness.WRNORM
+"""What epoll looks for when TCP tells of something."""
 
 
 class Socket:
@@ -27,7 +32,7 @@ class Socket:
 
     __slots__ = (
         "bound", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering", "listener",
-        "machine", "options", "port", "readers", "writers",
+        "machine", "notices", "options", "port", "readers", "reserved", "watches", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
@@ -48,6 +53,11 @@ class Socket:
         """close() was called and waits."""
         self.error = 0
         """A pending error that outlived its connection."""
+        self.reserved = False
+        """bind() chose the port, so it stays the socket's when a connection ends (SOCK_BINDPORT_LOCK)."""
+        self.notices: Notices | None = None
+        """The error queue, once SO_ZEROCOPY or SO_TIMESTAMPING was set."""
+        self.watches: list[Watch] = []
         self.readers: list[Wake] = []
         self.writers: list[Wake] = []
 
@@ -55,12 +65,16 @@ class Socket:
 
     def readable(self) -> None:
         """Data, the end, an error or a connection to accept: whoever waits to read tries again."""
+        for watch in self.watches:
+            watch.wake(_READ)
         if self.readers:
             self.machine.woken += self.readers
             self.readers.clear()
 
     def writable(self) -> None:
         """Connected, room in the buffer, or an error: whoever waits to write tries again."""
+        for watch in self.watches:
+            watch.wake(_WRITE)
         if self.lingering is not None and not self.lingering.over:
             self.machine.woken.append(self.lingering.look)
         elif self.writers:
@@ -71,6 +85,14 @@ class Socket:
     def holds_port(self) -> bool:
         """Nobody else may have `port`: bind() took it, or a connection has it that is not over (inet_put_port)."""
         return self.bound or self.listener is not None or (self.conn is not None and not self.conn.over)
+
+    def noticed(self) -> None:
+        """The error queue has something (sock_def_error_report)."""
+        for watch in self.watches:
+            watch.wake(readiness.ERR)
+        if self.readers:
+            self.machine.woken += self.readers
+            self.readers.clear()
 
     @property
     def outcome_known(self) -> bool:
@@ -93,7 +115,10 @@ class Socket:
             raise OSError(errno.EADDRNOTAVAIL, f"{ip_text(addr)} is not an address of this host")
         if port:
             ports.check_bind(self.machine, self, port)
+        if not port and self.options.get("IP_BIND_ADDRESS_NO_PORT"):
+            return
         ports.bind(self.machine, self, port or ports.for_bind(self.machine, self))
+        self.reserved = True
 
     def listen(self, backlog: int) -> None:
         """listen(2): also again on a listening socket, which changes the backlog live."""
@@ -141,17 +166,18 @@ class Socket:
             raise OSError(errno.EISCONN, "the socket listens")
         self._connect_again()
 
-    def _open(self, addr: int, port: int, data: bytes | None) -> int:
+    def _open(self, addr: int, port: int, data: bytes | None, flags: int = 0) -> int:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
         if not network.unicast(machine.addr, addr):
             raise OSError(errno.ENETUNREACH, f"{ip_text(addr)} is a broadcast or multicast address")
-        local = self.port or ports.for_connect(machine, addr, port)
+        local = self.port or ports.for_connect(machine, self, addr, port)
         old = machine.flows.get((addr, port, local))
         if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):
             raise OSError(errno.EADDRNOTAVAIL, "this port pair is in use")
         self.port = local
+        self.error = 0
         conn = Connection(machine, machine.addr, local, addr, port)
         self._own(conn)
         options.apply(self, conn)
@@ -160,7 +186,7 @@ class Socket:
         if data is not None or self.fastopen.connect:
             conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie, conn.user_mss)
         rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
-        return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data)
+        return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data, flags)
 
     def _deferred(self) -> bool:
         """connect() is done, but waits for data to go with the SYN."""
@@ -186,16 +212,29 @@ class Socket:
         """The connection is gone; the socket can try again (tcp_disconnect)."""
         self.conn = None
         self.connecting = False
-        if not self.bound:
+        if not self.reserved:
+            ports.unbind(self.machine, self)
             self.port = 0
+
+    def disconnect(self) -> None:
+        """connect(2) with AF_UNSPEC: the connection, or the listening, ends at once; the socket can begin anew."""
+        if self.listener is not None:
+            self._stop_listening("the listener was disconnected before accept()", "Linux inet_csk_listen_stop")
+        elif self.conn is not None:
+            self.error = user.disconnect(self.conn) or self.error
+        self._disconnect()
+        self.readable()
+        self.writable()
 
     def _own(self, conn: Connection) -> None:
         self.conn = conn
         conn.owner = self
+        errqueue.own(self, conn)
 
     def _inherit(self, conn: Connection) -> None:
         """A new connection of this listener: it has the listener's options before accept() already."""
         options.apply(self, conn)
+        errqueue.inherit(self, conn)
 
     def _connected(self) -> Connection:
         if self.error:
@@ -205,11 +244,11 @@ class Socket:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return self.conn
 
-    def send(self, data: bytes, flags: int = 0) -> int:
-        """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
+    def send(self, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int:
+        """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR, MSG_ZEROCOPY; EOPNOTSUPP: MSG_OOB."""
         if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self._connected(), data, flags)
+        return user.send(self._connected(), data, flags, cuts)
 
     def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
         """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
@@ -224,7 +263,7 @@ class Socket:
         if self.conn is not None or self.listener is not None:
             self.connect(addr, port)
             return self.send(data, rest)
-        taken = self._open(addr, port, data)
+        taken = self._open(addr, port, data, flags)
         if not taken:
             raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way, without data")
         return taken
@@ -233,8 +272,17 @@ class Socket:
         """recv(2): up to `most` octets, b"" at the end of the stream. Flags: MSG_PEEK, MSG_TRUNC."""
         return user.receive(self._connected(), most, flags)
 
-    def recvmsg(self, most: int, flags: int = 0) -> tuple[bytes, dict[str, int]]:
-        """recvmsg(2): the octets, and with TCP_INQ how many are left (1 more than nothing at the end)."""
+    def sendmsg(self, parts: list[bytes], flags: int = 0) -> int:
+        """sendmsg(2) without an address: the octets of all `parts`."""
+        return self.send(b"".join(parts), flags, errqueue.cuts(self, parts, flags))
+
+    def recvmsg(self, most: int, flags: int = 0) -> tuple[bytes, dict[str, Any]]:
+        """recvmsg(2): the octets, and with TCP_INQ how many are left (1 more than nothing at the end).
+
+        MSG_ERRQUEUE: `tcplab.host.errqueue.read`.
+        """
+        if flags & errqueue.MSG_ERRQUEUE:
+            return errqueue.read(self, most)
         conn = self._connected()
         data = user.receive(conn, most, flags)
         return data, {"TCP_INQ": len(conn.rcvq) or int(conn.fin_rcvd)} if self.options.get("TCP_INQ") else {}
@@ -291,6 +339,9 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "SO_LINGER: the FIN is not acknowledged yet")
         ports.unbind(self.machine, self)
         del self.machine.sockets[self.fd]
+        for watch in self.watches:
+            watch.epoll.forget(self.fd)
+        self.watches.clear()
         self.readable()
         self.writable()
 
@@ -389,12 +440,16 @@ def _check_port(port: int) -> None:
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
     """Run socket call `op` of the table below. ENOSYS: no such call; EBADF: no such descriptor."""
+    if op == "close" and args[0] in machine.epolls:
+        return epoll.close(machine, args[0])
     function = _CALLS.get(op)
     if function is None:
         if op == "socket":
             return machine.new_socket().fd
         if op == "sysctl":
             return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
+        if op in epoll.CALLS:
+            return epoll.call(machine, op, args)
         raise OSError(errno.ENOSYS, f"no socket call {op}")
     sock = machine.sockets.get(args[0])
     if sock is None or (sock.lingering is not None and op not in ("close", "conn")):
@@ -407,7 +462,9 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "listen": Socket.listen,
     "accept": Socket.accept,
     "connect": Socket.connect,
+    "disconnect": Socket.disconnect,
     "send": Socket.send,
+    "sendmsg": Socket.sendmsg,
     "sendto": Socket.sendto,
     "recv": Socket.recv,
     "recvmsg": Socket.recvmsg,

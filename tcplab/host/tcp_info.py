@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import output
+from tcplab.tcp import chrono, output, sndbuf, tso
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
@@ -21,7 +21,7 @@ STATES: Final = {
 """A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
-NO_LIMIT: Final = 2**64 - 1
+NO_LIMIT: Final = tso.NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
 _DELACK_MAX: Final = 200 * MS
@@ -68,6 +68,7 @@ def of_unconnected() -> dict[str, int]:
 def of(tcb: Tcb) -> dict[str, int]:
     """A connection, in any state."""
     now, ts_space = tcb.host.now, TS_SPACE if tcb.ts_ok else 0
+    busy, rwnd_limited, sndbuf_limited = chrono.times(tcb)
     return _complete({
         "state": STATES[State.CLOSED if tcb.state is State.TIME_WAIT else tcb.state],  # the bucket has no socket
         "ca_state": CA_STATES[tcb.ca_state],
@@ -100,7 +101,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "reordering": DUPTHRESH,
         "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
         "total_retrans": tcb.total_retrans,
-        "pacing_rate": _pacing_rate(tcb),
+        "pacing_rate": tso.pacing_rate(tcb),
         "max_pacing_rate": NO_LIMIT,
         "bytes_acked": tcb.bytes_acked,
         "bytes_received": tcb.bytes_received,
@@ -110,6 +111,9 @@ def of(tcb: Tcb) -> dict[str, int]:
         "min_rtt": tcb.rtt_min or NO_SAMPLE,
         "data_segs_in": tcb.data_segs_in,
         "data_segs_out": tcb.data_segs_out,
+        "busy_time": busy,
+        "rwnd_limited": rwnd_limited,
+        "sndbuf_limited": sndbuf_limited,
         "delivered": tcb.delivered,
         "bytes_sent": tcb.bytes_sent,
         "bytes_retrans": tcb.bytes_retrans,
@@ -120,9 +124,10 @@ def of(tcb: Tcb) -> dict[str, int]:
     })  # fmt: skip
 
 
-def _pacing_rate(tcb: Tcb) -> int:
-    """Octets a second: twice cwnd in each round trip in slow start, 1.2 times later (tcp_update_pacing_rate)."""
-    if not tcb.srtt:
-        return NO_LIMIT
-    percent = 200 if tcb.cwnd < tcb.ssthresh >> 1 else 120
-    return tcb.mss * (1_000_000 // 100 << 3) * percent * max(tcb.cwnd, len(tcb.rtx)) // tcb.srtt
+def memory(tcb: Tcb | None) -> dict[str, int]:
+    """SO_MEMINFO by the names of SK_MEMINFO_*, but FWD_ALLOC: what the kernel reserved is not kept here."""
+    if tcb is None:
+        return dict.fromkeys(("RMEM_ALLOC", "WMEM_QUEUED"), 0)
+    return {
+        "RMEM_ALLOC": tcb.rmem_alloc, "RCVBUF": tcb.rcvbuf, "SNDBUF": tcb.sndbuf, "WMEM_QUEUED": sndbuf.used(tcb),
+    }  # fmt: skip

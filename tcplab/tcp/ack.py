@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import cc, delack, negotiate, output, recovery, rtt, sack, seq, timers, tlp
+from tcplab.tcp import cc, chrono, delack, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import ACK, PSH, Segment
@@ -34,7 +34,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     duplicate = not advanced and not seg.payload and not window_changed and bool(tcb.rtx) and not newly_sacked
     if newly_sacked:
         duplicate = not advanced
-    limited = newly_acked > 0 and _cwnd_limited(tcb)
+    limited = newly_acked > 0 and output.cwnd_limited(tcb)
     recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
     if limited and tcb.ca_state in (OPEN, DISORDER, LOSS):
         cc.CONTROLLERS[tcb.congestion].on_ack(tcb, tcb.delivered - delivered)
@@ -45,8 +45,6 @@ def process(tcb: Tcb, seg: Segment) -> bool:
             timers.arm_rto(tcb)
         if not tcb.rtx:
             tcb.retrans_stamp = -1
-        if tcb.owner is not None:
-            tcb.owner.writable()
     return True
 
 
@@ -111,13 +109,6 @@ def _window_opened(tcb: Tcb) -> None:
         timers.arm_persist(tcb)
 
 
-def _cwnd_limited(tcb: Tcb) -> bool:
-    """Only a window that was used may grow (tcp_is_cwnd_limited)."""
-    if tcb.cwnd < tcb.ssthresh:
-        return tcb.cwnd < 2 * tcb.max_packets_out
-    return tcb.cwnd_limited
-
-
 def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     """Drop what is acknowledged, take the RTT, move SND.UNA (tcp_clean_rtx_queue). How many segments went."""
     done = fresh = 0
@@ -152,6 +143,11 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
         del tcb.sndq[:taken]
         tcb.snd_base = seq.add(tcb.snd_base, taken)
     tcb.retransmits = 0
+    sndbuf.acked(tcb)
+    if tcb.notices is not None:
+        tcb.notices.acked(tcb)
+    if not tcb.rtx:
+        chrono.stop(tcb, chrono.BUSY)
     _sample(tcb, seg, first_sent, repeated)
     return done
 

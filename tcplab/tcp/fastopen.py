@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import negotiate, recovery, seq, timers
+from tcplab.tcp import chrono, negotiate, recovery, seq, sndbuf, timers
 from tcplab.tcp.env import Env
 from tcplab.tcp.siphash import siphash
 from tcplab.tcp.tcb import LOSS, Tcb
@@ -217,6 +217,11 @@ def _data_acknowledged(tcb: Tcb) -> None:
         tcb.rtx.clear()
     else:
         tcb.rtx[0].seq = tcb.snd_una
+    sndbuf.acked(tcb)
+    if tcb.notices is not None:
+        tcb.notices.acked(tcb)
+    if not tcb.rtx:
+        chrono.stop(tcb, chrono.BUSY)
 
 
 def _repeat_data(tcb: Tcb) -> None:

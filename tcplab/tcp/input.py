@@ -22,6 +22,7 @@ from tcplab.tcp import (
     rtt,
     sack,
     seq,
+    sndbuf,
     timers,
     timewait,
     window,
@@ -142,6 +143,7 @@ def _established(tcb: Tcb) -> None:
 
 def _opened(tcb: Tcb) -> None:
     rcvbuf.opened(tcb)
+    sndbuf.expand(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
@@ -190,6 +192,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         if tcb.over:
             return
     output.push(tcb, "the ACK made room")
+    if tcb.nospace:
+        sndbuf.look_for_space(tcb)
     if tcb.pending:
         why = delack.check(tcb)
         if why:

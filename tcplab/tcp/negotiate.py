@@ -17,7 +17,6 @@ DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15: without the option
 MIN_SND_MSS: Final = 48  # Linux tcp_min_snd_mss
 TS_SPACE: Final = 12
 MAX_WSCALE: Final = 14  # RFC 7323 section 2.3
-SNDBUF_START: Final = 87040  # what Linux's buffer tuning gives a connection with an initial window of 10
 
 
 def path_mss(host: Env, raddr: int) -> int:
@@ -86,7 +85,8 @@ def window_grew(tcb: Tcb, offered: int) -> None:
 
 
 def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:
-    """Fix the buffers: 0 takes tcp_rmem's initial value, or what Linux grows the send buffer to."""
+    """Fix the buffers: 0 takes the initial value of tcp_rmem and tcp_wmem."""
     sysctl = tcb.host.sysctl
     tcb.rcvbuf = rcvbuf or sysctl.tcp_rmem[1]
-    tcb.sndbuf = sndbuf or min(max(sysctl.tcp_wmem[1], SNDBUF_START), sysctl.tcp_wmem[2])
+    tcb.sndbuf = sndbuf or sysctl.tcp_wmem[1]
+    tcb.sndbuf_fixed = bool(sndbuf)

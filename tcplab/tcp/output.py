@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import delack, negotiate, seq, timers, tlp, window
+from tcplab.tcp import chrono, delack, negotiate, seq, sndbuf, timers, tlp, tso, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -68,6 +68,8 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     if payload:
         tcb.lsndtime = host.now
         delack.data_sent(tcb)
+        if tcb.notices is not None and tcb.notices.stamps:
+            tcb.notices.sent(tcb, first, payload, segment)
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
 
@@ -142,16 +144,25 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """Abort on the wire: RST,ACK at snd_nxt (Linux tcp_send_active_reset). The caller ends the connection."""
     tcb.host.counters["TcpOutRsts"] += 1
     segment = wire_tcp.build(
-        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, 0,
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
     tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
 
 
-def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
+def push_filled(tcb: Tcb, why: str) -> None:
+    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one)."""
+    if seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
+        push(tcb, why)
+    elif len(tcb.skbs) == 1:
+        push(tcb, why, most=tso.segments(tcb))
+
+
+def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
     """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
 
-    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back.
+    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `most`: so
+    many segments.
     """
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
@@ -162,9 +173,14 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
         return
     was_idle = not tcb.rtx
     first = tcb.snd_nxt
-    while rest and not held:
+    while rest and not held and most:
+        most -= 1
         held = _next(tcb, rest, why, more, force)
         rest = unsent(tcb)
+    if tcb.snd_nxt != first:
+        sndbuf.sent(tcb, first)
+    if tcb.chrono:
+        _measure(tcb, held, tcb.snd_nxt != first)
     if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
         timers.arm_rto(tcb)
     if held != tcb.held:
@@ -173,6 +189,23 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False) -> None:
             _tell_what_holds(tcb, held)
     if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
         timers.arm_persist(tcb)
+
+
+def cwnd_limited(tcb: Tcb) -> bool:
+    """Only a window that was used may grow (tcp_is_cwnd_limited)."""
+    if tcb.cwnd < tcb.ssthresh:
+        return tcb.cwnd < 2 * tcb.max_packets_out
+    return tcb.cwnd_limited
+
+
+def _measure(tcb: Tcb, held: str, sent: bool) -> None:
+    """What the connection waits for from now on (tcp_write_xmit, tcp_cwnd_validate)."""
+    if held == "window":
+        chrono.start(tcb, chrono.RWND)
+    elif tcb.chrono == chrono.RWND:
+        chrono.stop(tcb, chrono.RWND)
+    if sent and tcb.nospace and not tcb.skbs and not cwnd_limited(tcb):
+        chrono.start(tcb, chrono.SNDBUF)
 
 
 def _tell_what_holds(tcb: Tcb, held: str) -> None:
@@ -294,6 +327,7 @@ def push_one(tcb: Tcb, why: str) -> bool:
     fin = size == data and tcb.fin_queued
     if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
         _send(tcb, first, size, fin, size == data, why)
+        sndbuf.sent(tcb, first)
     return tcb.snd_nxt != first
 
 
@@ -372,7 +406,9 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     data = unsent(tcb) - tcb.fin_queued
     if room > 0 and data:
         size = min(room, data, tcb.mss)
-        _send(tcb, tcb.snd_nxt, size, False, True, why)
+        first = tcb.snd_nxt
+        _send(tcb, first, size, False, True, why)
+        sndbuf.sent(tcb, first)
         timers.arm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1

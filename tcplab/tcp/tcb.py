@@ -15,6 +15,7 @@ from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.notices import Notices
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INIT_CWND: Final = 10  # RFC 6928
@@ -30,6 +31,9 @@ NOMEM: Final = 32
 # The timers of a connection, as indices of Tcb.expires.
 RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
 TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
+
+
+_NOTHING_SPENT: Final = (0, 0, 0, 0)
 
 
 class SentSeg:
@@ -68,6 +72,10 @@ class Owner(Protocol):
         """Room, the connection, or an error: writing makes sense."""
         ...
 
+    def noticed(self) -> None:
+        """The error queue has a new entry."""
+        ...
+
 
 class HalfOpen(Protocol):
     """The handshake of a connection that Fast Open made before the third step (Linux fastopen_rsk)."""
@@ -94,19 +102,20 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
-        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq",
-        "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
-        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
-        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong",
-        "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr",
-        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
-        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits",
-        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
-        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
-        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
-        "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
+        "bytes_sent", "ca_state", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork", "cwnd",
+        "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done",
+        "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
+        "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2",
+        "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq",
+        "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat",
+        "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "probes_since",
+        "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
+        "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
+        "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio",
+        "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una",
+        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh",
+        "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
         "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok",
     )  # fmt: skip
 
@@ -146,6 +155,16 @@ class Tcb:
         self.sndq = bytearray()
         self.snd_base: Seq = 0
         self.sndbuf = 0
+        self.sndbuf_fixed = False
+        """SO_SNDBUF said how large; else it grows with cwnd."""
+        self.skbs: list[Seq] = []
+        """Where each sk_buff of the send queue begins that was not sent (`tcplab.tcp.sndbuf`)."""
+        self.skbs_sent: list[Seq] = []
+        """The same for those that were sent and are not acknowledged."""
+        self.nospace = False
+        """The application was told that the buffer is full (SOCK_NOSPACE)."""
+        self.notices: Notices | None = None
+        """What it wants to know of octets that it sent."""
         self.fin_queued = False
         self.fin_later = False
         """shutdown() came in SYN_RECV: the FIN goes when the handshake is complete."""
@@ -277,6 +296,10 @@ class Tcb:
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
+        self.chrono = 0
+        """What the connection spends its time on (`tcplab.tcp.chrono`), since when, and what it spent so far."""
+        self.chrono_at = 0
+        self.chronos = _NOTHING_SPENT
 
     @property
     def label(self) -> str:

@@ -28,7 +28,7 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "entry", "entered", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
+        "armed", "deadline", "entered", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
@@ -46,7 +46,9 @@ class TimeWait:
         self.ident = tcb.ident
         self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
-        self.armed = self.entered = self.host.now
+        self.armed = self.host.now
+        self.entered = self.host.now
+        """When TIME_WAIT, or the orphan's FIN_WAIT_2, began (tw_entry_stamp)."""
         self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
@@ -74,7 +76,8 @@ class TimeWait:
 
     def _take_timestamp(self, seg: Segment) -> None:
         if self.ts_ok and seg.ts is not None:
-            self.ts_recent, self.ts_recent_at = seg.ts[0], self.host.now
+            self.ts_recent = seg.ts[0]
+            self.ts_recent_at = self.host.now
 
     # --- FIN_WAIT_2, orphaned ---
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, seq, timers, timewait, window
+from tcplab.tcp import (
+    chrono,
+    delack,
+    fastopen,
+    machine,
+    negotiate,
+    output,
+    rcvbuf,
+    seq,
+    sndbuf,
+    timers,
+    timewait,
+    window,
+)
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
 _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
+_NEEDS_RESET = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2, State.SYN_RECV)
 
 
 def connect(
-    conn: Connection, buffer: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
+    conn: Connection, buffer: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None, flags: int = 0
 ) -> int:
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over.
 
@@ -44,10 +59,10 @@ def connect(
     if data is None and conn.attempt is not None and conn.attempt.room:
         conn.attempt.deferred = True
         return 0
-    return _call(conn, data or b"")
+    return _call(conn, data or b"", flags)
 
 
-def _call(conn: Tcb, data: bytes) -> int:
+def _call(conn: Tcb, data: bytes, flags: int = 0) -> int:
     """Send the first SYN, and with Fast Open a part of `data`: how much."""
     host, attempt = conn.host, conn.attempt
     host.counters["TcpActiveOpens"] += 1
@@ -68,6 +83,10 @@ def _call(conn: Tcb, data: bytes) -> int:
         conn.snd_nxt = conn.data_end
         conn.rtx.append(SentSeg(conn.snd_base, conn.snd_nxt, host.now))
         conn.rtx[-1].push = True
+        conn.skbs_sent.append(conn.snd_base)
+        chrono.start(conn, chrono.BUSY)
+        if conn.notices is not None:
+            conn.notices.lent(conn, len(data), flags)
     output.send_syn(conn, why, ref, with_ts_recent=conn.ts_recent != 0, cookie=option, data=data)
     timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
     return len(data)
@@ -77,12 +96,15 @@ def _call(conn: Tcb, data: bytes) -> int:
 MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_EOR, MSG_MORE = 0x1, 0x2, 0x20, 0x80, 0x8000
 
 
-def send(tcb: Tcb, data: bytes, flags: int = 0) -> int:
-    """SEND (3.10.2): how many octets were taken. EAGAIN: the buffer is full; EPIPE: this direction is closed."""
+def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int:
+    """SEND (3.10.2): how many octets were taken. EAGAIN: the buffer is full; EPIPE: this direction is closed.
+
+    `cuts`: offsets in `data` over which no segment goes.
+    """
     _raise_pending(tcb)
     if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is None):
         if tcb.attempt is not None and tcb.attempt.deferred:
-            taken = _call(tcb, data)
+            taken = _call(tcb, data, flags)
             if taken:
                 return taken
             raise BlockingIOError(errno.EINPROGRESS, "the SYN is on its way")
@@ -93,27 +115,20 @@ def send(tcb: Tcb, data: bytes, flags: int = 0) -> int:
         return 0
     if flags & MSG_OOB:
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
-    room = _room(tcb)
-    if room <= 0:
+    if cuts:
+        tcb.eor += [(seq.add(tcb.data_end, cut), True) for cut in cuts]
+    taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
+    if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
-    taken = min(room, len(data))
-    tcb.sndq += data[:taken] if taken < len(data) else data
     more = bool(flags & MSG_MORE) and taken == len(data)
     if not more:
         tcb.marked_seq = tcb.data_end
     if flags & MSG_EOR and taken == len(data):
         tcb.eor.append((tcb.data_end, not more))
+    if tcb.notices is not None:
+        tcb.notices.written(tcb, taken, flags)
     output.push(tcb, "data from send()", more)
     return taken
-
-
-def _room(tcb: Tcb) -> int:
-    """How many octets send() may take: what the buffer holds, or TCP_NOTSENT_LOWAT in whole segments."""
-    room = tcb.sndbuf - len(tcb.sndq)
-    if not tcb.notsent_lowat:
-        return room
-    left = tcb.notsent_lowat - seq.diff(tcb.data_end, tcb.snd_nxt)
-    return min(room, -(-left // tcb.mss) * tcb.mss)
 
 
 def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
@@ -214,6 +229,25 @@ def abort(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     if tcb.state is not State.SYN_SENT:
         output.reset(tcb, why, ref)
     machine.destroy(tcb, Cause.ABORT, why, ref)
+
+
+def disconnect(tcb: Tcb) -> int:
+    """connect(2) with AF_UNSPEC: the connection ends at once, with RST where the peer must know (tcp_disconnect).
+
+    The error that stays pending.
+    """
+    tcb.owner = None
+    tcb.dead = True
+    if tcb.over:
+        return 0
+    unsent_fin = tcb.state in (State.CLOSING, State.LAST_ACK) and output.unsent(tcb) > 0
+    why, ref = "connect() with AF_UNSPEC", "Linux tcp_disconnect"
+    if tcb.state in _NEEDS_RESET or unsent_fin:
+        abort(tcb, why, ref)
+        return errno.ECONNRESET
+    error = errno.ECONNRESET if tcb.state is State.SYN_SENT else 0
+    machine.destroy(tcb, Cause.ABORT if error == 0 else Cause.CLOSE, why, ref)
+    return error
 
 
 def shut_reading(tcb: Tcb) -> None:

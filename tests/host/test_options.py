@@ -39,17 +39,23 @@ LINUX: dict[str, tuple[int, dict[int, int]]] = {
     "TCP_USER_TIMEOUT": (0, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1}),
     "TCP_NOTSENT_LOWAT": (0, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1, -1: -1}),
     "TCP_INQ": (0, {0: 0, 1: 1}),
+    "SO_ZEROCOPY": (0, {0: 0, 1: 1}),
+    "SO_TIMESTAMPING": (0, {0: 0, 2: 2, 0x212: 0x212, 0x40000: 0x40000, 0x7FF7F - 0x10000: 0x7FF7F - 0x10000}),
+    "IP_BIND_ADDRESS_NO_PORT": (0, {0: 0, 1: 1, 7: 1, -1: 1}),
+    "IP_LOCAL_PORT_RANGE": (0, {0: 0, 40_000: 40_000, (40_000 << 16) + 40_000 - 2**32: -1_673_487_296, -1: -1, 5: 5}),
 }  # fmt: skip
 
 REFUSED = {
     "TCP_MAXSEG": (1, 87, 32768, -1), "TCP_KEEPIDLE": (0, 32768, -1), "TCP_KEEPINTVL": (0, 32768),
     "TCP_KEEPCNT": (0, 128), "TCP_SYNCNT": (0, 128), "TCP_USER_TIMEOUT": (-1,), "TCP_INQ": (2, -1),
+    "SO_ZEROCOPY": (2, -1), "SO_TIMESTAMPING": (0x80, 0x10000, 0x10080, 0x80000, -1),
+    "IP_LOCAL_PORT_RANGE": ((40_000 << 16) + 50_000 - 2**32,),
 }  # fmt: skip
 
 
 ELSEWHERE = {
     "SO_LINGER", "TCP_CONGESTION", "TCP_INFO", "TCP_FASTOPEN", "TCP_FASTOPEN_CONNECT", "TCP_FASTOPEN_KEY",
-    "TCP_FASTOPEN_NO_COOKIE",
+    "TCP_FASTOPEN_NO_COOKIE", "SO_MEMINFO",
 }  # fmt: skip
 """Not one number, or only in some states: they have tests of their own."""
 
@@ -221,11 +227,12 @@ def test_notsent_lowat_limits_what_is_taken() -> None:
     client, _ = pair.open()
     pair.lose = lambda *_: True
     pair.call("a", "setsockopt", client, "TCP_NOTSENT_LOWAT", 4000)
+    pair.call("a", "setsockopt", client, "SO_SNDBUF", 100_000)
     taken = 0
     while isinstance(count := pair.call("a", "send", client, b"x" * 100_000), int):
         taken += count
     assert isinstance(count, BlockingIOError)
-    assert taken == 10 * 1448 + 3 * 1448, "cwnd, and what TCP_NOTSENT_LOWAT takes in whole segments"
+    assert taken == 10 * 1448 + 22 * 1448, "cwnd, and one sk_buff: half of the window in whole segments"
     pair.call("a", "setsockopt", client, "TCP_NOTSENT_LOWAT", 0)
     assert pair.call("a", "send", client, b"x") == 1
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from tcplab.lab.drill import symbols
 from tcplab.lab.drill.errors import Mismatch, NotHere, ScriptError
-from tcplab.lab.drill.script import DOTS, Address, Call, Dots, Event, Struct, Text, Word
-from tcplab.lab.drill.stack import Outcome
+from tcplab.lab.drill.script import DOTS, NULL, Address, Call, Dots, Event, Struct, Text, Word
+from tcplab.lab.drill.stack import UNSPECIFIED, Outcome
 
 NEW_FD: Final = ("socket", "accept", "accept4", "epoll_create", "epoll_create1", "dup")
 _TIMESTAMP: Final = (1, 37)
@@ -47,7 +47,7 @@ class Calls:
             name = name.strip("[]")
             if not name.startswith("_"):
                 args[name] = _TAKE[name](self, value) if name in _TAKE else self._number(value)
-        if "data" in args and "size" in args:
+        if "data" in args and "size" in args and args["data"] != NULL:
             args["data"] = (args["data"] + bytes(max(args["size"] - len(args["data"]), 0)))[: args["size"]]
         return call.name, args
 
@@ -71,21 +71,23 @@ class Calls:
             return value.addr, value.port
         family = value.fields.get("sa_family") if isinstance(value, Struct) else value
         if family == Word("AF_UNSPEC"):
-            return "unspec", 0
+            return UNSPECIFIED
         raise self._wrong("... or an address", value)
 
-    def _data(self, value: Any) -> bytes:
+    def _data(self, value: Any) -> bytes | Word:
         if isinstance(value, Dots):
             return b""
+        if value == NULL:
+            return NULL
         if isinstance(value, Text):
             return value.octets
         raise self._wrong("... or a string", value)
 
-    def _buffer(self, value: Any) -> Text | None:
+    def _buffer(self, value: Any) -> Text | Word | None:
         if isinstance(value, Dots):
             return None
-        if isinstance(value, Text):
-            return value
+        if isinstance(value, Text) or value == NULL:
+            return NULL if value == NULL else value
         raise self._wrong("... or a string", value)
 
     def _setting(self, value: Any) -> int | tuple[int, int] | bytes | None:
@@ -139,7 +141,8 @@ class Calls:
             length = self._number(part[1])
             size += length
             parts.append(length)
-            data += (self._data(part[0]) + bytes(length))[:length]
+            octets = self._data(part[0])
+            data += ((octets if isinstance(octets, bytes) else b"") + bytes(length))[:length]
         flags = value.fields.get("msg_flags", DOTS)
         return {
             "size": size,
@@ -208,8 +211,8 @@ class Calls:
                 wanted, saw = wanted & 0xFFFFFFFF, saw & 0xFFFFFFFF
             self._same(event, "the option's value", wanted, saw)
 
-    def _judge_buffer(self, event: Event, expected: Text | None, outcome: Outcome) -> None:
-        if expected is not None and "data" in outcome.out:
+    def _judge_buffer(self, event: Event, expected: Text | Word | None, outcome: Outcome) -> None:
+        if isinstance(expected, Text) and "data" in outcome.out:
             saw = bytes(outcome.out["data"])
             wanted = expected.octets
             self._same(event, "the octets", wanted, saw[: len(wanted)] if expected.more else saw)
@@ -277,7 +280,7 @@ _SHAPES: Final = {
     "epoll_create": "_size",
     "epoll_create1": "flags",
     "epoll_ctl": "epoll_fd command fd epoll_event",
-    "epoll_wait": "epoll_fd epoll_event _most timeout",
+    "epoll_wait": "epoll_fd epoll_event most timeout",
     "getsockname": "fd _address _size",
     "getpeername": "fd _address _size",
 }

@@ -15,12 +15,11 @@ from typing import Any, Final
 from tcplab.engines.libc import check, libc
 from tcplab.engines.tun import TunHost
 from tcplab.lab.drill import symbols
-from tcplab.lab.drill.stack import Outcome
+from tcplab.lab.drill.script import NULL
+from tcplab.lab.drill.stack import UNSPECIFIED, Outcome
 
 _TCP_INFO: Final = 11
 _SO_LINGER: Final = (socket.SOL_SOCKET, socket.SO_LINGER)
-_UNSPECIFIED: Final = ("unspec", 0)
-"""Of connect(): an address of the family AF_UNSPEC, which dissolves the association."""
 _SOCK_TYPE: Final = 0xF
 _LONGEST_OPTION: Final = 1024
 _ROOM_FOR_CONTROL: Final = 4096
@@ -90,6 +89,14 @@ class Syscalls:
     def _address(self, address: tuple[str, int], default: str) -> tuple[str, int]:
         return address[0] or default, address[1]
 
+    def _raw_address(self, address: tuple[str, int] | None) -> tuple[bytes | None, int]:
+        """struct sockaddr_in and its length."""
+        if address is None:
+            return None, 0
+        family = 0 if address == UNSPECIFIED else int(socket.AF_INET)
+        host = socket.inet_aton("0.0.0.0" if address == UNSPECIFIED else address[0] or self.remote)
+        return struct.pack("=H", family) + struct.pack("!H4s8x", address[1], host), 16
+
     # --- sockets --------------------------------------------------------------------------------------------
 
     def _socket(self, args: dict[str, Any]) -> Outcome:
@@ -121,7 +128,7 @@ class Syscalls:
 
     def _connect(self, args: dict[str, Any]) -> Outcome:
         with self._socket_of(args["fd"]) as sock:
-            if args["address"] == _UNSPECIFIED:
+            if args["address"] == UNSPECIFIED:
                 check(libc.connect(sock.fileno(), bytes(16), 16))
             else:
                 sock.connect(self._address(args["address"], self.remote))
@@ -149,21 +156,35 @@ class Syscalls:
 
     # --- data -----------------------------------------------------------------------------------------------
 
+    def _null(self, name: str, args: dict[str, Any], *more: Any) -> Outcome:
+        """A call with NULL where octets should lie."""
+        result = getattr(libc, name)(self._mine(args["fd"]), None, args["size"], *more)
+        check(min(result, 0))
+        return Outcome(result)
+
     def _read(self, args: dict[str, Any]) -> Outcome:
+        if args.get("buffer") == NULL:
+            return self._null("read", args)
         data = os.read(self._mine(args["fd"]), args["size"])
         return Outcome(len(data), out={"data": data})
 
     def _recv(self, args: dict[str, Any]) -> Outcome:
+        if args.get("buffer") == NULL:
+            return self._null("recv", args, args["flags"])
         with self._socket_of(args["fd"]) as sock:
             data = sock.recv(args["size"], args["flags"])
         return Outcome(len(data), out={"data": data})
 
     def _write(self, args: dict[str, Any]) -> Outcome:
+        if args["data"] == NULL:
+            return self._null("write", args)
         return Outcome(os.write(self._mine(args["fd"]), args["data"]))
 
     def _send(self, args: dict[str, Any]) -> Outcome:
+        if args["data"] == NULL:
+            return self._null("sendto", args, args["flags"], *self._raw_address(args.get("address")))
         with self._socket_of(args["fd"]) as sock:
-            if args.get("address") == _UNSPECIFIED:
+            if args.get("address") == UNSPECIFIED:
                 check(min(libc.sendto(sock.fileno(), args["data"], len(args["data"]), args["flags"], bytes(16), 16), 0))
                 return Outcome(len(args["data"]))
             if args.get("address"):

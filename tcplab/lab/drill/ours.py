@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, Final
 
 from tcplab.api.states import State
-from tcplab.host import readiness
 from tcplab.host.machine import Machine
-from tcplab.lab.drill import symbols
+from tcplab.lab.drill import polls, symbols
+from tcplab.lab.drill.polls import Blocked
+from tcplab.lab.drill.script import NULL
 from tcplab.lab.drill.shell import Deed
-from tcplab.lab.drill.stack import LOCAL, REMOTE, Outcome, Sniffed
+from tcplab.lab.drill.stack import LOCAL, REMOTE, UNSPECIFIED, Outcome, Sniffed
 from tcplab.rng import Rng
+from tcplab.tcp import user
 from tcplab.units import NEVER, SEC, US
 from tcplab.wire import ethernet, ipv4
 
@@ -28,7 +31,7 @@ _FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
     tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
     tcp_congestion_control tcp_available_congestion_control tcp_allowed_congestion_control tcp_tso_win_divisor
-    tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_min_tso_segs tcp_limit_output_bytes tcp_autocorking
+    tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
     tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
     tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled tcp_probe_interval
@@ -37,6 +40,10 @@ _WITHOUT_MEANING: Final = """
     tcp_pingpong_thresh tcp_rcvbuf_low_rtt
 """
 """Settings of Linux that scripts make and that this stack does not have: said, and no more."""
+
+
+_WITHOUT_EFFECT: Final = ("SO_MARK", "SO_PRIORITY")
+"""Socket options for routers and queues that this host has not."""
 
 
 class Waiting:
@@ -66,10 +73,7 @@ class Ours:
         self.waiting: list[Waiting] = []
         self.flags: dict[int, int] = {}
         """Descriptor -> O_NONBLOCK or 0."""
-        self.epolls: dict[int, dict[int, tuple[int, int, int]]] = {}
-        """epoll descriptor -> descriptor -> (events, data, what was told)."""
         self.counted: dict[str, int] = {}
-        self._next_epoll = 100_000
 
     # --- time and packets -----------------------------------------------------------------------------------
 
@@ -126,8 +130,6 @@ class Ours:
         function = _CALLS.get(name)
         if function is None:
             raise NotImplementedError("this stack has no such call")
-        if args.get("address") == ("unspec", 0):
-            raise NotImplementedError("this stack knows no AF_UNSPEC")
         waiting = Waiting(function(self, args))
         self.waiting.append(waiting)
         self._happened()
@@ -141,7 +143,7 @@ class Ours:
     def _try(self, waiting: Waiting) -> None:
         try:
             waiting.outcome = waiting.attempt()
-        except _Blocked:
+        except Blocked:
             return
         except OSError as error:
             waiting.outcome = Outcome(-1, error.errno or errno.EIO)
@@ -149,26 +151,27 @@ class Ours:
         if waiting in self.waiting:
             self.waiting.remove(waiting)
 
-    def _call(self, op: str, *args: Any) -> Any:
+    def call(self, op: str, *args: Any) -> Any:
+        """A call of the host, now."""
         return self.machine.call(self.clock, op, *args)
 
     def _patient(self, fd: int, flags: int = 0) -> bool:
         return not (self.flags.get(fd, 0) & _NONBLOCK or flags & _DONTWAIT)
 
     def _blocking(self, fd: int, flags: int, op: str, *args: Any) -> Any:
-        """The call; _Blocked when the caller waits for it, else EAGAIN as it is."""
+        """The call; Blocked when the caller waits for it, else EAGAIN as it is."""
         try:
-            return self._call(op, *args)
+            return self.call(op, *args)
         except BlockingIOError:
             if self._patient(fd, flags):
-                raise _Blocked from None
+                raise Blocked from None
             raise
 
     def _socket(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         def attempt() -> Outcome:
             if args["type"] & 0xF != 1:
                 raise OSError(errno.ESOCKTNOSUPPORT, "only stream sockets")
-            fd = self._call("socket")
+            fd = self.call("socket")
             self.flags[fd] = args["type"] & _NONBLOCK
             return Outcome(fd)
 
@@ -180,7 +183,7 @@ class Ours:
 
     def _plain(self, op: str, *args: Any) -> Callable[[], Outcome]:
         def attempt() -> Outcome:
-            self._call(op, *args)
+            self.call(op, *args)
             return Outcome()
 
         return attempt
@@ -198,6 +201,8 @@ class Ours:
     def _connect(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         fd = args["fd"]
         addr, port = args["address"]
+        if args["address"] == UNSPECIFIED:
+            return self._plain("disconnect", fd)
 
         def attempt() -> Outcome:
             self._blocking(fd, 0, "connect", fd, ipv4.address(addr or self.remote), port)
@@ -210,36 +215,52 @@ class Ours:
 
         def attempt() -> Outcome:
             if flags & _ERRQUEUE:
-                raise OSError(errno.EAGAIN, "the error queue is empty")
+                return self._read_errors(fd, args["size"], flags)
+            if args.get("buffer") == NULL:
+                if self._blocking(fd, flags, "recv", fd, 1, flags & ~_DONTWAIT | user.MSG_PEEK):
+                    raise OSError(errno.EFAULT, "NULL")
+                return Outcome()
             extra = (flags & ~_DONTWAIT,) if flags & ~_DONTWAIT else ()
             data = self._blocking(fd, flags, "recv", fd, args["size"], *extra)
             return Outcome(len(data), out={"data": data})
 
         return attempt
 
+    def _read_errors(self, fd: int, size: int, flags: int) -> Outcome:
+        """The error queue; times are seconds and nanoseconds from the script's start."""
+        data, found = self.call("recvmsg", fd, size, flags & ~_DONTWAIT)
+        control: list[tuple[int, int, Any]] = []
+        if "SCM_TIMESTAMPING" in found:
+            control.append((1, symbols.CONSTANTS["SCM_TIMESTAMPING"], divmod(found["SCM_TIMESTAMPING"] - _START, SEC)))
+        control.append((0, symbols.CONSTANTS["IP_RECVERR"], found["IP_RECVERR"]))
+        return Outcome(len(data), out={"data": data, "flags": found["msg_flags"], "control": control})
+
     def _write(self, args: dict[str, Any]) -> Callable[[], Outcome]:
-        fd, flags, rest = args["fd"], args.get("flags", 0), bytes(args["data"])
+        fd, flags = args["fd"], args.get("flags", 0)
+        null = args["data"] == NULL
+        rest = b"" if null else bytes(args["data"])
         done = 0
-        opening = False
+        opening = waits = False
+
+        def woken() -> None:
+            nonlocal waits
+            waits = False
 
         def attempt() -> Outcome:
-            nonlocal done, flags, opening
-            plain = flags & ~(_DONTWAIT | _FASTOPEN)
+            nonlocal done, opening, waits
+            if waits:
+                raise Blocked
             while True:
                 try:
-                    if args.get("address") and not done:
-                        addr, port = args["address"]
-                        done += self._call(
-                            "sendto", fd, rest, flags & ~_DONTWAIT, ipv4.address(addr or self.remote), port
-                        )
-                    else:
-                        done += self._call("send", fd, rest[done:], plain)
+                    done += self._send(args, rest, done)
+                    if null:
+                        raise OSError(errno.EFAULT, "NULL")
                 except BlockingIOError as error:
                     if self._patient(fd, flags):
                         self._write_pending(fd, True)
-                        raise _Blocked from None
-                    if done:
-                        return Outcome(done)
+                        waits = True  # room alone is not enough: sk_stream_write_space wakes at a third
+                        self.machine.wait(fd, True, woken)
+                        raise Blocked from None
                     raise error from None
                 except OSError:
                     if done and not opening:
@@ -248,11 +269,24 @@ class Ours:
                 if self._patient(fd, flags) and self._opening(fd):
                     self._write_pending(fd, done < len(rest))
                     opening = True  # Fast Open: what the SYN took counts only if the handshake succeeds
-                    raise _Blocked
-                if done >= len(rest):
+                    raise Blocked
+                if done >= len(rest) or not self._patient(fd, flags):
                     return Outcome(done)
 
         return attempt
+
+    def _send(self, args: dict[str, Any], rest: bytes, done: int) -> int:
+        """One attempt: how much was taken."""
+        fd, flags, address = args["fd"], args.get("flags", 0), args.get("address")
+        plain = flags & ~(_DONTWAIT | _FASTOPEN)
+        if address == UNSPECIFIED and flags & _FASTOPEN:
+            raise OSError(errno.EOPNOTSUPP, "Fast Open needs an address")
+        if address and address != UNSPECIFIED and not done:
+            to = ipv4.address(address[0] or self.remote)
+            return int(self.call("sendto", fd, rest, flags & ~_DONTWAIT, to, address[1]))
+        if "parts" in args and not done:
+            return int(self.call("sendmsg", fd, args["parts"], plain))
+        return int(self.call("send", fd, rest[done:], plain))
 
     def _write_pending(self, fd: int, more: bool) -> None:
         if self._opening(fd):
@@ -270,8 +304,10 @@ class Ours:
 
         def attempt() -> Outcome:
             outcome = inner()
+            if args["flags"] & _ERRQUEUE:
+                return outcome
             control = []
-            if message["control"] is not None and self._call("getsockopt", args["fd"], "TCP_INQ"):
+            if message["control"] is not None and self.call("getsockopt", args["fd"], "TCP_INQ"):
                 control.append((6, 36, self._inq(args["fd"])))
             outcome.out |= {"flags": 0, "control": control}
             return outcome
@@ -280,7 +316,9 @@ class Ours:
 
     def _sendmsg(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         message = args["message"]
-        return self._write({**args, "data": message["data"]})
+        ends = list(accumulate(message["parts"]))
+        parts = [message["data"][end - size : end] for end, size in zip(ends, message["parts"], strict=True)]
+        return self._write({**args, "data": message["data"], "parts": parts})
 
     def _shutdown(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         how = {0: "rd", 1: "wr", 2: "rdwr"}.get(args["how"], str(args["how"]))
@@ -290,15 +328,10 @@ class Ours:
         fd = args["fd"]
 
         def attempt() -> Outcome:
-            if fd in self.epolls:
-                del self.epolls[fd]
-                return Outcome()
-            for watched in self.epolls.values():
-                watched.pop(fd, None)
             try:
-                self._call("close", fd)
+                self.call("close", fd)
             except BlockingIOError:  # SO_LINGER waits even with O_NONBLOCK
-                raise _Blocked from None
+                raise Blocked from None
             return Outcome()
 
         return attempt
@@ -308,13 +341,15 @@ class Ours:
         value = args["setting"]
         if isinstance(value, int) and value >= 1 << 31:
             value -= 1 << 32
+        if name in _WITHOUT_EFFECT:
+            return self._plain("getsockopt", args["fd"], "SO_TYPE")
         return self._plain("setsockopt", args["fd"], name, value)
 
     def _getsockopt(self, args: dict[str, Any]) -> Callable[[], Outcome]:
         name = symbols.option_name(args["level"], args["option"])
 
         def attempt() -> Outcome:
-            value = self._call("getsockopt", args["fd"], name)
+            value = self.call("getsockopt", args["fd"], name)
             return Outcome(out={} if isinstance(value, dict) else {"value": value})
 
         return attempt
@@ -356,84 +391,18 @@ class Ours:
         sock = self.machine.sockets[fd]
         return len(sock.conn.rcvq) + (sock.conn.fin_rcvd and not sock.conn.rcvq) if sock.conn is not None else 0
 
-    # --- poll and epoll -------------------------------------------------------------------------------------
-
-    def _mask(self, fd: int) -> int:
-        sock = self.machine.sockets.get(fd)
-        return readiness.mask(sock) if sock is not None else symbols.POLL["POLLNVAL"]
-
-    def _poll(self, args: dict[str, Any]) -> Callable[[], Outcome]:
-        end = self.clock + args["timeout"] * 1_000_000 if args["timeout"] >= 0 else NEVER
-
-        def attempt() -> Outcome:
-            found = [
-                self._mask(fd) & (events | readiness.ALWAYS | symbols.POLL["POLLNVAL"])
-                for fd, events, _ in args["polled"]
-            ]
-            ready = sum(1 for events in found if events)
-            if not ready and self.clock < end:
-                raise _Blocked
-            return Outcome(ready, out={"revents": found})
-
-        return attempt
-
-    def _epoll_create(self, args: dict[str, Any]) -> Callable[[], Outcome]:
-        def attempt() -> Outcome:
-            self._next_epoll += 1
-            self.epolls[self._next_epoll] = {}
-            return Outcome(self._next_epoll)
-
-        return attempt
-
-    def _epoll_ctl(self, args: dict[str, Any]) -> Callable[[], Outcome]:
-        def attempt() -> Outcome:
-            watched = self.epolls.get(args["epoll_fd"])
-            fd = args["fd"]
-            if watched is None or fd not in self.machine.sockets:
-                raise OSError(errno.EBADF, "no such descriptor")
-            adding = args["command"] == symbols.POLL["EPOLL_CTL_ADD"]
-            if adding == (fd in watched):
-                raise OSError(errno.EEXIST if adding else errno.ENOENT, "watched already, or not")
-            if args["command"] == symbols.POLL["EPOLL_CTL_DEL"]:
-                del watched[fd]
-            else:
-                events, data = args["epoll_event"]
-                watched[fd] = (events, data, 0)
-            return Outcome()
-
-        return attempt
-
-    def _epoll_wait(self, args: dict[str, Any]) -> Callable[[], Outcome]:
-        end = self.clock + args["timeout"] * 1_000_000 if args["timeout"] >= 0 else NEVER
-
-        def attempt() -> Outcome:
-            watched = self.epolls.get(args["epoll_fd"])
-            if watched is None:
-                raise OSError(errno.EBADF, "no such descriptor")
-            found = []
-            for fd, (events, data, told) in list(watched.items()):
-                holds = self._mask(fd) & (events | readiness.ALWAYS)
-                new = holds & ~told if events & symbols.POLL["EPOLLET"] else holds
-                watched[fd] = (events, data, holds)
-                if new:
-                    found.append((holds, data))
-            if not found and self.clock < end:
-                raise _Blocked
-            return Outcome(len(found), out={"events": found})
-
-        return attempt
-
     # --- the rest -------------------------------------------------------------------------------------------
 
     def info(self, fd: int) -> dict[str, int]:
-        """TCP_INFO."""
+        """TCP_INFO, and SO_MEMINFO as `SK_MEMINFO_...`."""
         if fd not in self.machine.sockets:
             return {}
         try:
-            found = self._call("getsockopt", fd, "TCP_INFO")
+            found = dict(self.call("getsockopt", fd, "TCP_INFO"))
         except OSError:
             return {}
-        return dict(found)
+        memory = self.call("getsockopt", fd, "SO_MEMINFO")
+        return found | {f"SK_MEMINFO_{name}": value for name, value in memory.items()}
 
     def configure(self, deed: Deed) -> str:
         """Settings go to the host; what has no meaning for it is said."""
@@ -450,10 +419,6 @@ class Ours:
         elif deed.kind == "counted" and self.machine.counters.get(deed.name, 0) == self.counted.get(deed.name, 0):
             return "that it did not"
         return ""
-
-
-class _Blocked(Exception):
-    """The call waits."""
 
 
 _CALLS: Final[dict[str, Callable[[Ours, dict[str, Any]], Callable[[], Outcome]]]] = {
@@ -477,11 +442,11 @@ _CALLS: Final[dict[str, Callable[[Ours, dict[str, Any]], Callable[[], Outcome]]]
     "getsockopt": Ours._getsockopt,
     "fcntl": Ours._fcntl,
     "ioctl": Ours._ioctl,
-    "poll": Ours._poll,
-    "epoll_create": Ours._epoll_create,
-    "epoll_create1": Ours._epoll_create,
-    "epoll_ctl": Ours._epoll_ctl,
-    "epoll_wait": Ours._epoll_wait,
+    "poll": polls.poll,
+    "epoll_create": polls.epoll_create,
+    "epoll_create1": polls.epoll_create,
+    "epoll_ctl": polls.epoll_ctl,
+    "epoll_wait": polls.epoll_wait,
     "getsockname": lambda self, args: self._plain("getsockname", args["fd"]),
     "getpeername": lambda self, args: self._plain("getpeername", args["fd"]),
 }

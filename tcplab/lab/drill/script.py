@@ -64,6 +64,7 @@ class Dots:
 
 
 DOTS: Final = Dots()
+NULL: Final = Word("NULL")
 Expr: TypeAlias = "int | Word | Struct | Either | Text | Address | Dots | list[Any]"
 
 

@@ -11,7 +11,9 @@ from tcplab.lab.drill.shell import Deed
 LOCAL = "192.168.0.1"
 REMOTE = "192.0.2.1"
 PORT = 8080
-"""packetdrill's defaults: the host under test, its peer, and the port that bind() and connect() take for `...`."""
+UNSPECIFIED = ("unspec", 0)
+"""packetdrill's defaults: the host under test, its peer, and the port that bind() and connect() take for `...`.
+UNSPECIFIED is an address of the family AF_UNSPEC, which dissolves the association."""
 
 
 @dataclass(slots=True)

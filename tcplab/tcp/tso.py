@@ -1,0 +1,41 @@
+"""How large Linux lets an sk_buff grow. Segments leave one by one here; what they are cut from counts for memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tcplab.tcp.tcb import Tcb
+
+MAX_TCP_HEADER: Final = 256
+NO_PACING: Final = 2**64 - 1
+_GSO_MAX: Final = 65536 - (MAX_TCP_HEADER + 1)
+_MSS_DEFAULT: Final = 536
+_MIN_HEADERS: Final = 68 - 40
+_PACING_SHIFT: Final = 10
+_RTT_LOG: Final = 9  # sysctl tcp_tso_rtt_log
+_BITS: Final = 32
+
+
+def goal(tcb: Tcb) -> int:
+    """How many octets send() puts into one: whole segments, at most half of the peer's window (tcp_xmit_size_goal)."""
+    half = tcb.max_window >> 1 if tcb.max_window > _MSS_DEFAULT else tcb.max_window
+    most = min(max(half, _MIN_HEADERS), _GSO_MAX) if half else _GSO_MAX
+    return max(most // tcb.mss, 1) * tcb.mss
+
+
+def pacing_rate(tcb: Tcb) -> int:
+    """Octets a second: twice cwnd in each round trip in slow start, 1.2 times later (tcp_update_pacing_rate)."""
+    if not tcb.srtt:
+        return NO_PACING
+    percent = 200 if tcb.cwnd < tcb.ssthresh >> 1 else 120
+    return tcb.mss * (1_000_000 // 100 << 3) * percent * max(tcb.cwnd, len(tcb.rtx)) // tcb.srtt
+
+
+def segments(tcb: Tcb) -> int:
+    """How many segments leave as one: a millisecond's, and half of cwnd (tcp_tso_autosize, tcp_cwnd_test)."""
+    octets = pacing_rate(tcb) >> _PACING_SHIFT
+    near = tcb.rtt_min >> _RTT_LOG
+    if tcb.rtt_min and near < _BITS:
+        octets += _GSO_MAX >> near
+    paced = max(min(octets, _GSO_MAX) // tcb.mss, tcb.host.sysctl.tcp_min_tso_segs)
+    return min(paced, max(tcb.cwnd >> 1, 1))
