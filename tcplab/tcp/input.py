@@ -8,36 +8,31 @@ from __future__ import annotations
 
 import errno
 
-from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import (
     ack,
+    data,
     delack,
-    fastopen,
     machine,
     negotiate,
     output,
     rcvbuf,
-    reassembly,
-    rtt,
     sack,
     seq,
     sndbuf,
+    syn_sent,
     timers,
     timewait,
     window,
 )
-from tcplab.tcp.tcb import NOMEM, RTO, SentSeg, Tcb
-from tcplab.units import MS, SEC, Nanos, Seq
+from tcplab.tcp.tcb import Tcb
+from tcplab.units import MS, SEC
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 REF = "RFC 9293 3.10.7.4"
-SYN_SENT_REF = "RFC 9293 3.10.7.3"
 _PAWS_24_DAYS = 24 * 24 * 3600 * SEC
 _PAWS_WINDOW = 1
 """Linux TCP_PAWS_WINDOW: timestamps may go back by so much."""
-SYN_AGAIN: Nanos = 8 * MS
-"""Linux TCP_TIMEOUT_MIN, two ticks: a peer that is reset in between may answer the next SYN."""
 _PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
 
 
@@ -47,124 +42,9 @@ def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     if seg.payload:
         tcb.data_segs_in += 1
     if tcb.state is State.SYN_SENT:
-        _syn_sent(tcb, seg)
+        syn_sent.segment_arrives(tcb, seg)
     else:
         _synchronized(tcb, seg)
-
-
-# --- SYN-SENT ---------------------------------------------------------------------------------------------------------
-
-
-def _syn_sent(tcb: Tcb, seg: Segment) -> None:
-    host = tcb.host
-    flags = seg.flags
-    if flags & ACK:
-        if not seq.after(seg.ack, tcb.iss) or seq.after(seg.ack, tcb.snd_nxt):
-            if tcb.retransmits == 0:
-                timers.arm(tcb, RTO, host.now + SYN_AGAIN, "the peer speaks of an older connection: try again soon")
-            if not flags & RST:
-                host.reply_rst(seg, tcb.raddr, "the ACK is not of our SYN", SYN_SENT_REF)
-            host.dropped(tcb.label, "bad ack", "", "it acknowledges something else than our SYN", SYN_SENT_REF)
-            return
-        if flags & RST:
-            host.counters["TcpAttemptFails"] += 1
-            why = "ECONNREFUSED: RST answers our SYN"
-            machine.destroy(tcb, Cause.RST, why, SYN_SENT_REF, errno.ECONNREFUSED)
-            return
-    elif flags & RST:
-        host.dropped(tcb.label, "RST without ACK", "", "it does not prove that it saw our SYN", SYN_SENT_REF)
-        return
-    if not flags & SYN:
-        host.dropped(tcb.label, "no SYN", "", "in SYN_SENT only SYN or RST count", SYN_SENT_REF)
-        return
-    if flags & ACK:
-        _syn_ack(tcb, seg)
-    else:
-        _simultaneous_open(tcb, seg)
-
-
-def _take_syn(tcb: Tcb, seg: Segment) -> None:
-    """What every SYN of the peer sets: IRS, the window, the options."""
-    tcb.irs = seg.seq
-    tcb.rcv_nxt = tcb.rcv_wup = seq.add(seg.seq, 1)
-    negotiate.apply(tcb, negotiate.Offer(seg, tcb.host.sysctl))
-    tcb.snd_wnd = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
-    negotiate.window_grew(tcb, tcb.snd_wnd)
-    tcb.snd_wl1 = seg.seq
-
-
-def _syn_ack(tcb: Tcb, seg: Segment) -> None:
-    _take_syn(tcb, seg)
-    syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
-    tcb.snd_una = seg.ack
-    tcb.bytes_acked = 1  # Linux counts all sequence space
-    tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
-    tcb.retransmits = 0
-    _first_sample(tcb, syn, seg)
-    tcb.retrans_stamp = -1
-    timers.stop(tcb, RTO)
-    tcb.rcv_tstamp = tcb.host.now
-    machine.enter(tcb, Cause.SYN_ACK, "SYN,ACK received: it acknowledges our SYN", SYN_SENT_REF)
-    if tcb.attempt is not None:
-        fastopen.answered(tcb, seg)
-    _established(tcb)
-    output.push(tcb, "data written before the connection was open")
-    if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
-        return
-    if tcb.pingpong or tcb.write_pending:
-        delack.third_step_waits(tcb)
-    else:
-        output.send_ack(tcb, "the third step: acknowledge the peer's SYN", "RFC 9293 3.5")
-
-
-def _first_sample(tcb: Tcb, syn: SentSeg, seg: Segment) -> None:
-    """What the handshake tells of the round trip: of a SYN that was repeated only a timestamp can tell."""
-    if not syn.ever:
-        rtt.sample(tcb, (tcb.host.now - syn.sent) // 1000)
-    elif tcb.ts_ok and seg.ts is not None and seg.ts[1]:
-        rtt.sample(tcb, max(rtt.from_timestamp(tcb, seg.ts[1]), 1))
-    else:
-        tcb.rto = 3 * SEC  # RFC 6298 5.7
-        tcb.rttvar = tcb.mdev = tcb.mdev_max = 3_000_000
-        tcb.backoff = 0
-    first = (tcb.retrans_stamp // MS + tcb.ts_off) & seq.MASK
-    spurious = tcb.ts_ok and seg.ts is not None and seg.ts[1] == first  # Linux tcp_try_undo_spurious_syn
-    if tcb.total_retrans > 1 and not spurious:
-        tcb.cwnd = 1  # RFC 5681 3.1, but one repeat is forgiven (tcp_init_transfer)
-
-
-def _established(tcb: Tcb) -> None:
-    tcb.snd_sml = tcb.snd_una
-    tcb.pushed_seq = tcb.snd_nxt
-    tcb.lsndtime = tcb.lrcvtime = tcb.host.now
-    tcb.delivered += 1  # the SYN
-    _opened(tcb)
-
-
-def _opened(tcb: Tcb) -> None:
-    rcvbuf.opened(tcb)
-    sndbuf.expand(tcb)
-    if tcb.keepalive is not None:
-        timers.arm_keepalive(tcb)
-    if tcb.fin_later:
-        tcb.fin_queued = True
-        machine.enter(tcb, Cause.CLOSE, "the application closed its direction in SYN_RECV", "RFC 9293 3.10.4")
-    machine.wake(tcb)
-
-
-def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
-    """Both sides called first: SYN,ACK with the same ISN (RFC 9293 3.5 Figure 7).
-
-    Linux offers its window's scale again, and keeps to it, even if the peer's SYN had none.
-    """
-    scale = tcb.rcv_wscale
-    _take_syn(tcb, seg)
-    tcb.rcv_wscale = scale
-    machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", SYN_SENT_REF)
-    output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)
-
-
-# --- synchronized states ----------------------------------------------------------------------------------------------
 
 
 def _synchronized(tcb: Tcb, seg: Segment) -> None:
@@ -188,7 +68,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
-        _data(tcb, seg)
+        data.segment_text(tcb, seg)
         if tcb.over:
             return
     output.push(tcb, "the ACK made room")
@@ -297,15 +177,8 @@ def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:
         tcb.oow_at = host.now
     end = seq.add(seg.seq, len(seg.payload) + bool(seg.flags & FIN))
     if end != seg.seq and seq.before(seg.seq, tcb.rcv_nxt):
-        _seen_before(tcb, seg.seq, end)
+        data.seen_before(tcb, seg.seq, end)
     output.send_ack(tcb, f"ACK says what is expected instead: {why}", ref)
-
-
-def _seen_before(tcb: Tcb, left: Seq, right: Seq) -> None:
-    """Our ACK was lost or late: acknowledge at once for a while, and tell of the duplicate (tcp_send_dupack)."""
-    tcb.host.counters["TcpExtDelayedACKLost"] += 1
-    delack.enter_quickack(tcb)
-    sack.duplicate(tcb, left, right, old=True)
 
 
 def _challenge_syn(tcb: Tcb) -> None:
@@ -356,7 +229,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         return False
     syn = tcb.rtx[0] if tcb.rtx and tcb.rtx[0].syn else None
     if syn is not None:
-        _first_sample(tcb, syn, seg)
+        syn_sent.first_sample(tcb, syn, seg)
         tcb.rtx.pop(0)
         tcb.retrans_out = 0
         tcb.retransmits = 0
@@ -368,7 +241,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     tcb.snd_wl1 = seg.seq
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
-    _established(tcb)
+    syn_sent.established(tcb)
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
         sack.duplicate(tcb, tcb.irs, tcb.rcv_nxt, old=True)
         tcb.pending |= delack.NOW
@@ -387,7 +260,7 @@ def _early_handshake_done(tcb: Tcb, seg: Segment) -> bool:
     tcb.request.complete(seg)
     if synchronizing:
         machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
-        _opened(tcb)
+        syn_sent.opened(tcb)
     return True
 
 
@@ -403,145 +276,3 @@ def _our_fin_acked(tcb: Tcb) -> bool:
         machine.destroy(tcb, Cause.ACK_OF_FIN, "our FIN is acknowledged: both directions are closed", REF)
         return False
     return True
-
-
-# --- data and FIN -----------------------------------------------------------------------------------------------------
-
-
-def _data(tcb: Tcb, seg: Segment) -> None:
-    """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    fin = seg.flags & FIN != 0
-    end = seq.add(seg.seq, len(seg.payload) + fin)
-    is_next = seg.seq == tcb.rcv_nxt
-    if tcb.fin_rcvd and not seq.before(seg.seq, tcb.rcv_nxt):
-        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
-        return
-    deaf = tcb.dead or tcb.fin_rcvd or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
-    if deaf and end != seg.seq and seq.after(seq.add(end, -fin), tcb.rcv_nxt):
-        _nobody_reads(tcb, seg)
-        return
-    if not is_next and not seq.after(end, tcb.rcv_nxt):
-        tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
-        _seen_before(tcb, seg.seq, end)
-        tcb.pending |= delack.NOW
-    elif not is_next and _at_the_edge(tcb, seg):
-        tcb.host.dropped(tcb.label, "no window", "", "it begins where the window ends", REF)
-        delack.enter_quickack(tcb)
-        tcb.pending |= delack.SCHED
-    elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
-        _out_of_order(tcb, seg, fin)
-    elif _has_room(tcb, seg):
-        _in_order(tcb, seg, fin)
-
-
-def _at_the_edge(tcb: Tcb, seg: Segment) -> bool:
-    """Does it begin where the window ends? It is not wrong, but there is no room for any of it."""
-    return not seq.before(seg.seq, seq.add(tcb.rcv_nxt, window.offered(tcb))) and seq.after(seg.seq, tcb.rcv_nxt)
-
-
-def _has_room(tcb: Tcb, seg: Segment) -> bool:
-    """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
-    host = tcb.host
-    if seg.payload and not window.offered(tcb):
-        why = "the window is shut: nothing was asked for"
-        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
-        delack.enter_quickack(tcb)
-        tcb.pending |= delack.SCHED
-        return False
-    if rcvbuf.make_room(tcb):
-        return True
-    tcb.pending |= NOMEM | delack.NOW
-    if not seg.payload or not tcb.rcvq:
-        return True
-    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
-    return False
-
-
-def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed or shut down both ways, or beyond a FIN: nobody reads it (TCPAbortOnData)."""
-    did = "closed the socket" if tcb.dead else "shut down both directions"
-    did = f"the application has {did}" if not tcb.fin_rcvd else "the peer had closed its direction"
-    tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but {did}", "RFC 9293 3.6.1")
-    error = errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET
-    machine.destroy(tcb, Cause.ABORT, f"data came, but {did}: RST", "RFC 9293 3.6.1", error)
-
-
-def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
-    old = seq.diff(tcb.rcv_nxt, seg.seq) if seg.seq != tcb.rcv_nxt else 0
-    payload = seg.payload[old:] if old else seg.payload
-    if old:
-        sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
-    if payload:
-        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
-        tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
-        tcb.bytes_received += len(payload)
-        delack.data_received(tcb, seg)
-    if fin:
-        _fin(tcb)
-    if tcb.ooo:
-        before = tcb.rcv_nxt
-        twice = reassembly.twice(tcb)
-        if twice is not None:
-            sack.duplicate(tcb, *twice, old=True)
-        fin = reassembly.advance(tcb)
-        tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
-        if fin:
-            _fin(tcb)
-        reassembly.forget(tcb)
-        if tcb.pending & delack.SCHED:
-            tcb.pending |= delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
-    if tcb.owner is not None and (payload or fin):
-        tcb.owner.readable()
-
-
-def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
-    host = tcb.host
-    if not rcvbuf.make_room(tcb):
-        host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
-        return
-    host.counters["TcpExtTCPOFOQueue"] += 1
-    tcb.rcv_ooopack += 1
-    twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
-    if twice is not None:
-        sack.duplicate(tcb, *twice, old=False)
-    else:
-        rcvbuf.wait(tcb, len(seg.payload))
-    delack.measure(tcb, len(seg.payload), seg.flags)
-    if tcb.sack_ok:
-        rcvbuf.grow(tcb, len(seg.payload))
-    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
-    tcb.pending |= delack.SCHED | delack.NOW
-    if host.tracing:
-        missing = seq.diff(seg.seq, tcb.rcv_nxt)
-        why = f"{missing} octets before it are missing: it waits"
-        host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"ooo {len(seg.payload)}", why, REF))
-
-
-def _fin(tcb: Tcb) -> None:
-    """Step 8: the peer has said all that it has to say."""
-    tcb.rcv_nxt = seq.add(tcb.rcv_nxt, 1)
-    tcb.bytes_received += 1
-    tcb.fin_rcvd = True
-    tcb.pending |= delack.SCHED
-    if tcb.state is State.FIN_WAIT_2:
-        output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
-        _nothing_missing(tcb)
-        timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
-        return
-    if tcb.state is State.FIN_WAIT_1:
-        machine.enter(tcb, Cause.FIN, "FIN received while ours is on the way: simultaneous close", REF)
-        output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
-    else:
-        tcb.pingpong = delack.PINGPONG  # what is left to say is ours: the ACK may ride on it
-        machine.enter(tcb, Cause.FIN, "FIN received: the peer sends no more", REF)
-    _nothing_missing(tcb)
-    if tcb.owner is not None:
-        tcb.owner.readable()
-
-
-def _nothing_missing(tcb: Tcb) -> None:
-    """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
-    tcb.ooo.clear()
-    tcb.sacks.clear()
-    tcb.dsack = None
