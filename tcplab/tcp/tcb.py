@@ -93,8 +93,8 @@ class Tcb:
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
         "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
-        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "entry", "done", "dsack", "dsack_dups", "dupacks",
-        "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident",
+        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
+        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident",
         "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime",
         "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
         "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",

@@ -28,7 +28,7 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at", 
+        "armed", "deadline", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
