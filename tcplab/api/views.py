@@ -61,9 +61,9 @@ class ConnView(msgspec.Struct, frozen=True):
     rto_us: int = 0
     backoff: int = 0
     recv_q: int = 0
-    """Octets the application has not read (LISTEN: see ListenerView)."""
+    """Octets the application has not read; a FIN counts as one (LISTEN: see ListenerView)."""
     send_q: int = 0
-    """Octets not acknowledged, sent or not."""
+    """Octets not acknowledged, sent or not; SYN and FIN count as one each."""
     not_sent: int = 0
     ooo: tuple[tuple[int, int], ...] = ()
     """Received out of order: raw (left, right) edges, right exclusive."""

@@ -181,8 +181,10 @@ def _args_text(op: str, args: list[Any]) -> str:
     match op, args:
         case (("bind" | "connect"), [_, addr, port]):
             return f"{ipv4.text(addr)}:{port}"
-        case "send", [_, data]:
-            return _quote(bytes(data))
+        case "send", [_, data, *flags]:
+            return " ".join([_quote(bytes(data)), *(f"flags {flag:#x}" for flag in flags)])
+        case "recv", [_, most, flag]:
+            return f"{most} flags {flag:#x}"
         case "sendto", [_, data, _, addr, port]:
             return f"{_quote(bytes(data))} MSG_FASTOPEN {ipv4.text(addr)}:{port}"
         case "socket", _:
@@ -201,6 +203,8 @@ def _result_text(op: str, result: Any) -> str:
             return f"{fd} from {ipv4.text(addr)}:{port}"
         case _, None:
             return ""
+        case _, dict():
+            return f"{len(result)} fields"
         case _:
             return str(result)
 
@@ -246,18 +250,19 @@ def accept_one(listener: int) -> Program:
     return (yield "accept", listener)
 
 
-def send_all(fd: int, data: bytes) -> Program:
-    """Send everything; returns how many octets that were."""
+def send_all(fd: int, data: bytes, flags: int = 0) -> Program:
+    """Send everything, the last of it with `flags`; returns how many octets that were."""
     rest = memoryview(data)
     while rest:
-        taken = yield "send", fd, bytes(rest[:_CHUNK])
+        last = (flags,) if flags and len(rest) <= _CHUNK else ()
+        taken = yield "send", fd, bytes(rest[:_CHUNK]), *last
         rest = rest[taken:]
     return len(data)
 
 
-def recv_some(fd: int, most: int) -> Program:
+def recv_some(fd: int, most: int, flags: int = 0) -> Program:
     """What is there, at most `most` octets; b"" at the end of the stream."""
-    return (yield "recv", fd, most)
+    return (yield "recv", fd, most, *((flags,) if flags else ()))
 
 
 def recv_until_eof(fd: int, most: int = 1 << 62) -> Program:

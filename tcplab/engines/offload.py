@@ -26,12 +26,19 @@ _SETTERS: Final = {
 
 def offloads_off(device: str) -> None:
     """Switch them off on a device of the network namespace that this thread is in. Raises OSError."""
+    for name in _SETTERS:
+        try:
+            offload(device, name, False)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:  # what a device does not have is off
+                raise
+
+
+def offload(device: str, name: str, on: bool) -> None:
+    """Switch one of them on or off. OSError: the device cannot, or there is none of that name."""
+    if name not in _SETTERS:
+        raise OSError(errno.EINVAL, "no such offload")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        for setter in _SETTERS.values():
-            value = ctypes.create_string_buffer(struct.pack("II", setter, 0))  # struct ethtool_value
-            request = struct.pack("16sP", device.encode(), ctypes.addressof(value))  # struct ifreq
-            try:
-                fcntl.ioctl(control, _SIOCETHTOOL, request.ljust(40, b"\0"))
-            except OSError as error:
-                if error.errno != errno.EOPNOTSUPP:  # what a device does not have is off
-                    raise
+        value = ctypes.create_string_buffer(struct.pack("II", _SETTERS[name], on))  # struct ethtool_value
+        request = struct.pack("16sP", device.encode(), ctypes.addressof(value))  # struct ifreq
+        fcntl.ioctl(control, _SIOCETHTOOL, request.ljust(40, b"\0"))

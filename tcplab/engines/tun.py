@@ -28,12 +28,17 @@ import msgspec
 
 from tcplab.engines.errors import CANNOT, EngineError
 from tcplab.engines.libc import CLONE_NEWNET, check, libc
+from tcplab.engines.metrics import flush_metrics
 from tcplab.engines.netns import exit_code, ipv6_off, new_user_namespace, why_refused
+from tcplab.engines.offload import offload
 
 DEVICE: Final = "tun0"
 _TUNSETIFF: Final = 0x400454CA
 _TUNSETOFFLOAD: Final = 0x400454D0
-_IFF_TUN_NO_PI: Final = 0x1001
+_IFF_TUN_NO_PI_VNET_HDR: Final = 0x5001
+_VNET: Final = struct.Struct("BBHHHH")
+"""struct virtio_net_hdr: it stands before every packet that is written to the device, or read."""
+_GSO_TCPV4: Final = 1
 _TUN_F_CSUM_TSO4_ECN: Final = 0x01 | 0x02 | 0x08
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFMTU = 0x8913, 0x8914, 0x8916, 0x891C, 0x8922
 _SIOCADDRT: Final = 0x890B
@@ -62,7 +67,7 @@ class _Answer(msgspec.Struct):
 class TunHost:
     """The kernel's host behind `tun0`. EngineError: there can be none here, and why."""
 
-    def __init__(self, local: str, netmask: str = "255.255.0.0", mtu: int = 1500) -> None:
+    def __init__(self, local: str, netmask: str = "255.255.0.0", mtu: int = 1500, mss: int = 0) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._helper = os.fork()
         if self._helper == 0:
@@ -72,6 +77,8 @@ class TunHost:
             finally:
                 os._exit(0)
         theirs.close()
+        self.mss = mss
+        """What is received in one piece counts as segments of this size; 0: as one segment."""
         self._control = ours
         ours.settimeout(_PATIENCE)
         self._fds: list[int] = []
@@ -91,7 +98,9 @@ class TunHost:
 
     def inject(self, packet: bytes) -> None:
         """The host receives this IP packet, now: what it answers at once is sent when this returns."""
-        os.write(self._fds[0], packet)
+        whole = self.mss and packet[9] == socket.IPPROTO_TCP
+        head = _VNET.pack(0, _GSO_TCPV4, 0, self.mss, 0, 0) if whole else bytes(_VNET.size)
+        os.write(self._fds[0], head + packet)
 
     def sniff(self) -> tuple[int, bytes] | None:
         """The next IP packet that the host sent and when, by time.monotonic_ns(); None: there is none."""
@@ -136,6 +145,14 @@ class TunHost:
     def mtu(self, octets: int) -> None:
         """Of the device. OSError."""
         self._ask("mtu", octets)
+
+    def forget(self) -> None:
+        """What TCP remembers of every peer (`ip tcp_metrics flush`). OSError: in a user namespace it may not."""
+        self._ask("forget")
+
+    def offload(self, name: str, on: bool) -> None:
+        """Of the device, by ethtool's names: `tso`, `gso`. OSError."""
+        self._ask("offload", name, on)
 
     def counters(self) -> dict[str, int]:
         """SNMP and extended counters as nstat names them: `TcpExtTCPLossProbes`."""
@@ -214,6 +231,10 @@ def _answer(control: socket.socket, op: str, *args: Any) -> None:
         elif op == "mtu":
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ifreq:
                 fcntl.ioctl(ifreq, _SIOCSIFMTU, _ifreq(struct.pack("i", args[0])))
+        elif op == "forget":
+            flush_metrics()
+        elif op == "offload":
+            offload(DEVICE, args[0], args[1])
         else:
             answer.text = "".join(Path(name).read_text() for name in _COUNTERS)
     except OSError as error:
@@ -250,7 +271,7 @@ def _make(local: str, netmask: str, mtu: int) -> list[int]:
         raise EngineError(f"no network namespaces: {why_refused(error)}", exit_code(error)) from None
     try:
         tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN_NO_PI))
+        fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN_NO_PI_VNET_HDR))
         fcntl.ioctl(tun, _TUNSETOFFLOAD, _TUN_F_CSUM_TSO4_ECN)
     except OSError as error:
         text = f"no TUN device: /dev/net/tun: {error.strerror}"

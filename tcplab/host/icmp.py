@@ -43,7 +43,11 @@ def arrives(machine: Machine, frame: bytes, ip: ipv4.Ipv4) -> None:
         _echo(machine, message, ip.src)
     elif message.type == icmp.UNREACHABLE:
         machine.counters["IcmpInDestUnreachs"] += 1
-        _unreachable(machine, message)
+        _error(machine, message, _ERRORS.get(message.code, 0), f"destination unreachable, code {message.code}")
+    elif message.type == icmp.TIME_EXCEEDED:
+        _error(machine, message, errno.EHOSTUNREACH, "time exceeded")
+    elif message.type == icmp.PARAMETER_PROBLEM:
+        _error(machine, message, errno.EPROTO, "parameter problem")
     else:
         machine.dropped("", "icmp", "", f"ICMP type {message.type} needs no answer")
 
@@ -57,7 +61,8 @@ def _echo(machine: Machine, message: icmp.Icmp, src: int) -> None:
     machine.send_ip(src, icmp.PROTO, answer, 0, "echo reply: ping was asked", "RFC 792")
 
 
-def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
+def _error(machine: Machine, message: icmp.Icmp, error: int, what: str) -> None:
+    """An error quotes a segment of ours: it concerns the connection of that, if the number is outstanding."""
     quoted = message.payload
     try:
         inner = ipv4.parse_quoted(quoted, 0)
@@ -69,11 +74,10 @@ def _unreachable(machine: Machine, message: icmp.Icmp) -> None:
         return
     sport, dport, number = _QUOTED.unpack_from(quoted, inner.start)
     conn = machine.flows.get((inner.dst, dport, sport))
-    error = _ERRORS.get(message.code, 0)
     if not isinstance(conn, Tcb) or not error:
-        machine.dropped("", "icmp", "", f"ICMP unreachable, code {message.code}: it concerns no connection")
-    elif seq.before(number, conn.snd_una) or seq.after(number, conn.snd_nxt):
+        machine.dropped("", "icmp", "", f"ICMP {what}: it concerns no connection")
+    elif seq.before(number, conn.snd_una if conn.request is None else conn.iss) or seq.after(number, conn.snd_nxt):
         why = "it quotes a number that is not outstanding: it may be forged"
         machine.dropped(conn.label, "icmp", "TcpExtOutOfWindowIcmps", why, "RFC 5927 4.1")
     else:
-        user.unreachable(conn, error, f"ICMP destination unreachable, code {message.code}", "RFC 1122 4.2.3.9")
+        user.unreachable(conn, error, f"ICMP {what}", "RFC 1122 4.2.3.9")

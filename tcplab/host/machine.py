@@ -16,6 +16,7 @@ from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, view
+from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, seq, user
@@ -32,16 +33,10 @@ from tcplab.wire.errors import WireError
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment, flag_names
 
-NETWORK_BITS: Final = 24
+MTU: Final = 1500
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
-
-
-def martian(addr: int) -> bool:
-    """Addresses that no packet may come from: this network, loopback, multicast and above (RFC 1122 3.2.1.3)."""
-    first = addr >> 24
-    return first in (0, 127) or first >= 224
 
 
 class Machine:
@@ -51,6 +46,9 @@ class Machine:
         self.name = name
         self.addr = addr
         self.mac = mac
+        self.mtu = MTU
+        self.gso_size = 0
+        """What receive offload joined: the peer's segments in one that is larger; 0: nothing was joined."""
         self.now: Nanos = 0
         self.frame = _NO_FRAME
         self.tracing = emit is not None
@@ -255,7 +253,7 @@ class Machine:
             return
         mac = self.neighbours.get(dst)
         if mac is None:
-            if dst >> (32 - NETWORK_BITS) == self.addr >> (32 - NETWORK_BITS):
+            if on_link(dst, self.addr):
                 self._resolve(dst, packet, why, ref, rtx)
                 return
             mac = GATEWAY_MAC
@@ -294,13 +292,15 @@ class Machine:
 
     # --- what TCP asks of its machine (tcp.env.Env) ---
 
+    def listens(self, port: int) -> bool:
+        """Whether anybody listens there."""
+        return port in self.listeners
+
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:
-        """A newer SYN ended a TIME_WAIT: the listener takes it, if there is one."""
+        """A newer SYN ended a TIME_WAIT: the listener takes it."""
         listener = self._listener(seg, src)
-        if listener is None:
-            self.reply_rst(seg, src, "nobody listens on this port any more", "RFC 9293 3.10.7.1")
-        else:
-            listen.syn_arrives(listener, seg, src, isn)
+        assert listener is not None, "a bucket asks `listens` first"
+        listen.syn_arrives(listener, seg, src, isn)
 
     def new_socket(self) -> Socket:
         """A new descriptor."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
 from tcplab.host import early_options, tcp_info
-from tcplab.tcp import cc, delack, output, timers
+from tcplab.tcp import cc, delack, output, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.tcb import KEEPALIVE
@@ -28,6 +28,8 @@ _INT: Final = 2**31 - 1
 _BUFFER_MAX: Final = 4 << 20  # net.core.rmem_max and wmem_max
 _MIN_RCVBUF, _MIN_SNDBUF = 2304, 4608
 _MIN_CLAMP: Final = _MIN_RCVBUF // 2
+NOT_INHERITED: Final = ("TCP_DEFER_ACCEPT", "TCP_QUICKACK")
+"""What an accepted socket does not have of its listener."""
 _MAX_DEFER: Final = 255  # SYN,ACK timeouts
 
 
@@ -126,7 +128,8 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.reuse, conn.reuseport = bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT"))
     conn.nodelay, conn.cork = bool(get("TCP_NODELAY")), bool(get("TCP_CORK"))
     conn.user_mss = get("TCP_MAXSEG", 0)
-    conn.window_clamp = get("TCP_WINDOW_CLAMP", 0)
+    conn.rcvbuf_locked = "SO_RCVBUF" in sock.options
+    conn.user_clamp = get("TCP_WINDOW_CLAMP", 0)
     conn.notsent_lowat = get("TCP_NOTSENT_LOWAT", 0) & 0xFFFFFFFF
     conn.linger2 = get("TCP_LINGER2", 0)
     conn.user_timeout = get("TCP_USER_TIMEOUT", 0) * MS
@@ -175,10 +178,7 @@ def _window_clamp(sock: Socket) -> None:
     conn = sock.conn
     if conn is None:
         return
-    if conn.rcv_ssthresh > conn.window_clamp:
-        conn.rcv_ssthresh = conn.window_clamp
-    else:
-        conn.rcv_ssthresh = max(conn.rcv_ssthresh, min(conn.rcv_wnd, conn.window_clamp))
+    rcvbuf.set_clamp(conn, conn.user_clamp)
 
 
 def _room(sock: Socket) -> None:

@@ -22,7 +22,7 @@ _User: TypeAlias = tuple[bool, bool, str]
 def _users(machine: Machine, sock: Socket, port: int) -> Iterator[_User]:
     """Who has `port` beside `sock`: sockets, and connections that have none (any more)."""
     for other in machine.sockets.values():
-        if other is not sock and other.port == port:
+        if other is not sock and other.port == port and other.holds_port:
             get = other.options.get
             state = State.LISTEN if other.listener is not None else State.CLOSED
             yield bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT")), state.value

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tcplab.api.states import State
-from tcplab.host import options, ports
+from tcplab.host import network, options, ports
 from tcplab.tcp import fastopen, output, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Entry
@@ -68,6 +68,11 @@ class Socket:
             self.writers.clear()
 
     @property
+    def holds_port(self) -> bool:
+        """Nobody else may have `port`: bind() took it, or a connection has it that is not over (inet_put_port)."""
+        return self.bound or self.listener is not None or (self.conn is not None and not self.conn.over)
+
+    @property
     def outcome_known(self) -> bool:
         """A call to this very host's address blocked, and before anybody could wait its outcome was there."""
         conn = self.conn
@@ -81,7 +86,7 @@ class Socket:
 
     def bind(self, addr: int, port: int) -> None:
         """bind(2). EINVAL: bound before; EADDRNOTAVAIL: not our address; EADDRINUSE."""
-        if self.port or self.conn is not None:
+        if self.holds_port:
             raise OSError(errno.EINVAL, "the socket is bound already")
         _check_port(port)
         if addr not in (0, self.machine.addr):
@@ -117,7 +122,8 @@ class Socket:
             raise BlockingIOError(errno.EAGAIN, "no connection to accept")
         sock = self.machine.new_socket()
         ports.bind(self.machine, sock, self.port)
-        sock.options, sock.linger, sock.congestion = dict(self.options), self.linger, self.congestion
+        sock.options = {name: value for name, value in self.options.items() if name not in options.NOT_INHERITED}
+        sock.linger, sock.congestion = self.linger, self.congestion
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 
@@ -139,6 +145,8 @@ class Socket:
         """Call a peer, with Fast Open if there is `data` or the option is set; how much of it the SYN carries."""
         machine = self.machine
         _check_port(port)
+        if not network.unicast(machine.addr, addr):
+            raise OSError(errno.ENETUNREACH, f"{ip_text(addr)} is a broadcast or multicast address")
         local = self.port or ports.for_connect(machine, addr, port)
         old = machine.flows.get((addr, port, local))
         if old is not None and not ports.usable(machine, addr, port, local, chosen=bool(self.port)):
@@ -150,7 +158,7 @@ class Socket:
         conn.pingpong = int(self.options.get("TCP_QUICKACK") == 0 or self.options.get("TCP_DEFER_ACCEPT", 0) > 0)
         self.connecting = True
         if data is not None or self.fastopen.connect:
-            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie)
+            conn.attempt = fastopen.attempt(machine, addr, self.fastopen.no_cookie, conn.user_mss)
         rcvbuf, sndbuf = self.options.get("SO_RCVBUF", 0), self.options.get("SO_SNDBUF", 0)
         return user.connect(conn, rcvbuf, sndbuf, old if isinstance(old, TimeWait) else None, data)
 
@@ -199,9 +207,9 @@ class Socket:
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """send(2): how many octets the buffer took. Flags: MSG_MORE, MSG_EOR; EOPNOTSUPP: MSG_OOB."""
-        if self.conn is None:
+        if self.conn is None and not self.error:
             raise BrokenPipeError(errno.EPIPE, "the socket is not connected")
-        return user.send(self.conn, data, flags)
+        return user.send(self._connected(), data, flags)
 
     def sendto(self, data: bytes, flags: int, addr: int, port: int) -> int:
         """sendto(2). MSG_FASTOPEN: connect and send at once; without it the address does not count.
@@ -265,7 +273,7 @@ class Socket:
             self.readable()
             self.writable()
             return
-        if conn.state is State.CLOSED:
+        if conn.over:
             raise OSError(errno.ENOTCONN, "the connection is over")
         if how != "rd":
             user.close_writing(conn)
@@ -310,7 +318,7 @@ class Socket:
     def getpeername(self) -> tuple[int, int]:
         """(address, port) of the other side. ENOTCONN: there is none."""
         conn = self._connected()
-        if conn.state in (State.CLOSED, State.SYN_SENT):
+        if conn.over or conn.state is State.SYN_SENT:
             raise OSError(errno.ENOTCONN, "the socket is not connected")
         return (conn.raddr, conn.rport)
 
@@ -337,6 +345,8 @@ class Socket:
         error, conn.error = conn.error, 0
         if error:
             conn.done = True
+        else:
+            error, conn.soft_error = conn.soft_error, 0
         return error
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
 from tcplab.tcp import output
+from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE, path_mss
+from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
 from tcplab.tcp.sack import DUPTHRESH
 from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, Tcb
 from tcplab.units import MS, US
 
 STATES: Final = {
     State.ESTABLISHED: 1, State.SYN_SENT: 2, State.SYN_RECV: 3, State.FIN_WAIT_1: 4, State.FIN_WAIT_2: 5,
-    State.TIME_WAIT: 6, State.CLOSED: 7, State.CLOSE_WAIT: 8, State.LAST_ACK: 9, State.LISTEN: 10, State.CLOSING: 11,
+    State.TIME_WAIT: 7, State.CLOSED: 7, State.CLOSE_WAIT: 8, State.LAST_ACK: 9, State.LISTEN: 10, State.CLOSING: 11,
 }  # fmt: skip
+"""A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
 NO_LIMIT: Final = 2**64 - 1
@@ -38,6 +41,11 @@ NAMES: Final = (
 
 def _complete(known: dict[str, int]) -> dict[str, int]:
     return {f"tcpi_{name}": known.get(name, 0) for name in NAMES}
+
+
+def of_all(flows: Iterable[Endpoint]) -> dict[str, dict[str, int]]:
+    """All connections of a host, by their names; what is less than a connection has no TCP_INFO."""
+    return {flow.label: of(flow) for flow in flows if isinstance(flow, Tcb)}
 
 
 def of_listener(listener: Listener) -> dict[str, int]:
@@ -83,7 +91,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "last_data_sent": (now - max(tcb.lsndtime, 0)) // MS,
         "last_data_recv": (now - tcb.lrcvtime) // MS,
         "last_ack_recv": (now - tcb.rcv_tstamp) // MS,
-        "pmtu": path_mss(tcb.laddr, tcb.raddr) + 40,
+        "pmtu": path_mss(tcb.host, tcb.raddr) + HEADERS,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
         "rttvar": tcb.mdev >> 2 if tcb.srtt else FIRST_RTTVAR,

@@ -52,6 +52,7 @@ def _options(tcb: Tcb) -> str:
 def _connection(tcb: Tcb) -> ConnView:
     left = window.offered(tcb)
     not_sent = max(seq.diff(tcb.data_end, tcb.snd_nxt), 0)
+    fin_waits = tcb.fin_queued and not seq.after(tcb.snd_nxt, tcb.data_end)
     return ConnView(
         conn=tcb.label,
         local=f"{ip_text(tcb.laddr)}:{tcb.lport}",
@@ -84,8 +85,8 @@ def _connection(tcb: Tcb) -> ConnView:
         rttvar_us=tcb.mdev >> 2 if tcb.srtt else 0,
         rto_us=tcb.rto // 1000,
         backoff=tcb.backoff,
-        recv_q=len(tcb.rcvq),
-        send_q=len(tcb.sndq),
+        recv_q=len(tcb.rcvq) + (tcb.fin_rcvd and not tcb.fin_read),
+        send_q=seq.diff(tcb.snd_nxt, tcb.snd_una) + not_sent + fin_waits,
         not_sent=not_sent,
         ooo=tuple((first, seq.add(first, len(octets) + fin)) for first, octets, fin in tcb.ooo),
         sacked=sack.edges(tcb),

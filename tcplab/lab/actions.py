@@ -16,6 +16,7 @@ from tcplab.lab.language import Command
 from tcplab.link import inject
 from tcplab.link.match import Match
 from tcplab.link.stages import Delay, Drop, Duplicate
+from tcplab.tcp import user
 from tcplab.units import SEC
 from tcplab.wire import ipv4
 
@@ -66,11 +67,13 @@ class Stage:
     def _name(self, host: str, name: str, conn: str) -> None:
         """From now on `name` is that connection, on both hosts."""
         local, _, peer = conn.partition(">")
-        other = f"{peer}>{local}"
-        self.names[name] = {host: conn, _OTHER[host]: other}
+        self.names[name] = {host: conn}
         now = self.world.loop.now
         self.world.emit(Named(now, host, name, conn))
-        self.world.emit(Named(now, _OTHER[host], name, other))
+        if local.partition(":")[0] != peer.partition(":")[0]:  # a connection to the host itself has no other host
+            other = f"{peer}>{local}"
+            self.names[name][_OTHER[host]] = other
+            self.world.emit(Named(now, _OTHER[host], name, other))
 
     # --- sockets ---
 
@@ -104,8 +107,6 @@ class Stage:
         """HOST connect"""
         host, name = command["host"], self._new_name(command)
         target, port = command["target"]
-        if target == host:
-            raise LabError(command.where, f"{host} connects to the other host: {_OTHER[host]}:{port}")
         source = command.get("from")
         setup: tuple[tuple[object, ...], ...] = (
             (("setsockopt", "SO_REUSEADDR", 1), ("bind", 0, source)) if source else ()
@@ -122,12 +123,14 @@ class Stage:
 
     def send(self, command: Command) -> str:
         """HOST send"""
-        self._start(command, apps.send_all(self._fd(command), command["data"]))
+        flags = user.MSG_MORE * command["more"] | user.MSG_EOR * command["eor"]
+        self._start(command, apps.send_all(self._fd(command), command["data"], flags))
         return f"{command['name']}: sends {len(command['data'])} octets"
 
     def recv(self, command: Command) -> str:
         """HOST recv"""
-        self._start(command, apps.recv_some(self._fd(command), command["count"]))
+        flags = user.MSG_PEEK * command["peek"]
+        self._start(command, apps.recv_some(self._fd(command), command["count"], flags))
         return f"{command['name']}: receives up to {command['count']} octets"
 
     def shutdown(self, command: Command) -> str:
@@ -249,7 +252,7 @@ class Stage:
         if name is not None:
             if name not in self.names:
                 raise LabError(command.where, f"no connection {name!r} yet: a rule for it comes after its connect")
-            here, _, there = self.names[name]["a"].partition(">")
+            here, _, there = next(iter(self.names[name].values())).partition(">")
             flow = (*_endpoint(here), *_endpoint(there))
         return Match(
             command["dir"], command.get("flags"), command.get("data", False), command.get("nth"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tcplab.lab import checks, status
+from tcplab.host import tcp_info
+from tcplab.lab import checks
 from tcplab.lab.errors import LabError
 from tcplab.lab.exercise import From, Predict, Value
 from tcplab.lab.language import Command, help_text
+from tcplab.lab.nstat import nstat
+from tcplab.lab.ss import ss
 from tcplab.units import SEC, clock
 
 if TYPE_CHECKING:
@@ -154,11 +157,12 @@ def right_value(runner: Runner, predict: Predict) -> Value | None:
 
 
 def _ss(runner: Runner, command: Command) -> str:
-    return status.ss(runner.stage.view(command["host"]), runner.world.loop.now)
+    view, machine = runner.stage.view(command["host"]), runner.world.hosts[command["host"]]
+    return ss(view, tcp_info.of_all(machine.flows.values()), runner.world.loop.now)
 
 
 def _nstat(runner: Runner, command: Command) -> str:
-    return status.nstat(runner.stage.view(command["host"]))
+    return nstat(runner.stage.view(command["host"]).counters, command["all"])
 
 
 def _quit(runner: Runner, command: Command) -> str:

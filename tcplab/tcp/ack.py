@@ -27,15 +27,16 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if not tcb.rtx:
         _window_opened(tcb)
         return True
+    delivered = tcb.delivered
     newly_sacked = sack.mark(tcb, number, seg.sack) if seg.sack else 0
     newly_acked = _clean(tcb, number, seg) if advanced else 0
     duplicate = not advanced and not seg.payload and not window_changed and bool(tcb.rtx) and not newly_sacked
     if newly_sacked:
         duplicate = not advanced
     limited = newly_acked > 0 and _cwnd_limited(tcb)
-    recovery.on_ack(tcb, newly_acked, newly_sacked, duplicate, advanced)
+    recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
     if limited and tcb.ca_state in (OPEN, DISORDER, LOSS):
-        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, newly_acked)
+        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, tcb.delivered - delivered)
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
     if advanced:
@@ -58,12 +59,15 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
-    """Take the window of the newest segment only (SND.WL1 and SND.WL2). True when it changed."""
+    """Take the window of the newest segment only (SND.WL1 and SND.WL2); of equals the greater, or one that closes.
+
+    True when it changed (tcp_may_update_window).
+    """
     offered = seg.window << tcb.snd_wscale
     if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
         return False
     newer = seg.ack != tcb.snd_una or seq.after(seg.seq, tcb.snd_wl1)  # an older ACK does not get here
-    if not newer and not (seg.seq == tcb.snd_wl1 and offered > tcb.snd_wnd):
+    if not newer and not (seg.seq == tcb.snd_wl1 and (offered > tcb.snd_wnd or not offered)):
         return False
     tcb.snd_wl1 = seg.seq
     if offered == tcb.snd_wnd:
@@ -80,6 +84,7 @@ def _window_opened(tcb: Tcb) -> None:
         return
     if tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una) >= need:
         tcb.backoff = 0
+        tcb.probes_since = -1
         timers.stop(tcb, PERSIST)
     else:
         timers.arm_persist(tcb)
@@ -94,7 +99,7 @@ def _cwnd_limited(tcb: Tcb) -> bool:
 
 def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     """Drop what is acknowledged, take the RTT, move SND.UNA (tcp_clean_rtx_queue). How many segments went."""
-    done = 0
+    done = fresh = 0
     first_sent = -1
     repeated = False
     for entry in tcb.rtx:
@@ -104,9 +109,9 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
             break
         done += 1
         if entry.sacked:
-            tcb.sacked_out -= tcb.sack_ok
+            tcb.sacked_out -= 1
         else:
-            tcb.delivered += 1
+            fresh += 1
         if entry.lost:
             tcb.lost_out -= 1
         if entry.retrans:
@@ -116,6 +121,9 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
         elif first_sent < 0 and not entry.sacked:
             first_sent = entry.sent
     del tcb.rtx[:done]
+    if not tcb.sack_ok and done and tcb.sacked_out:  # duplicate ACKs told of some before (tcp_remove_reno_sacks)
+        fresh = max(done - tcb.sacked_out, 1)
+    tcb.delivered += fresh
     tcb.bytes_acked += seq.diff(number, tcb.snd_una)
     tcb.snd_una = number
     if tcb.sndq:
@@ -128,15 +136,13 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
 
 
 def _sample(tcb: Tcb, seg: Segment, first_sent: int, repeated: bool) -> None:
-    """Karn's rule, or the echoed timestamp (RFC 6298 section 3, RFC 7323 section 4)."""
+    """Karn's rule, or the echoed timestamp (RFC 6298 3, RFC 7323 4); without either the RTO stays as it is."""
     if first_sent >= 0 and not repeated:
         rtt.sample(tcb, (tcb.host.now - first_sent) // US)
     elif seg.ts is not None and tcb.ts_ok and seg.ts[1]:
         echoed = rtt.from_timestamp(tcb, seg.ts[1])
         if echoed > 0:
             rtt.sample(tcb, echoed)
-    elif tcb.srtt:
-        rtt.set_rto(tcb)  # no sample, but the backoff ends
 
 
 def fin_acked(tcb: Tcb) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import seq, timers, window
+from tcplab.tcp import rcvbuf, seq, timers, window
 from tcplab.tcp.tcb import ATO_MIN, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
 from tcplab.wire.tcp import PSH, Segment
@@ -21,7 +21,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     """New data came: an ACK is owed, and the estimate of the peer's rhythm moves (tcp_event_data_recv)."""
     now = tcb.host.now
     tcb.pending |= SCHED
-    _measure(tcb, len(seg.payload), seg.flags)
+    size = len(seg.payload)
+    measure(tcb, size, seg.flags)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
         tcb.ato = ATO_MIN
@@ -34,15 +35,16 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         elif gap > tcb.rto:
             quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
     tcb.lrcvtime = now
-    clamp = window.full_space(tcb)
-    if tcb.rcv_ssthresh < clamp and len(seg.payload) >= 128:  # tcp_grow_window
-        tcb.rcv_ssthresh = min(tcb.rcv_ssthresh + 2 * tcb.advmss, clamp)
+    rcvbuf.grow(tcb, size)
 
 
-def _measure(tcb: Tcb, size: int, flags: int) -> None:
+def measure(tcb: Tcb, whole: int, flags: int) -> None:
     """Guess the peer's segment size, and note a PSH'd short segment (tcp_measure_rcv_mss)."""
+    size = min(whole, tcb.host.gso_size or whole)
     if size >= tcb.rcv_mss:
-        tcb.rcv_mss = min(size, tcb.advmss)
+        if size != tcb.rcv_mss:
+            rcvbuf.measure(tcb, whole)
+        tcb.rcv_mss = min(size, tcb.advmss - rcvbuf.TS_SPACE * tcb.ts_ok)
         return
     if size >= _MIN_SMALL and not flags & PSH:
         tcb.rcv_mss = size
@@ -94,13 +96,11 @@ def reason_to_ack_now(tcb: Tcb) -> str:
         return "ACK at once: the receive buffer is full, the window is 0"
     if tcb.pending & NOW:
         return "ACK at once: the peer must learn of this"
+    if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:  # which may end the quick ACKs
+        return "ACK at once: more than one full segment is unacknowledged"
     if in_quickack(tcb):
         return f"quick ACK, {tcb.quick} more at once"
-    if tcb.ooo:
-        return "ACK at once: data is missing"
-    if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:
-        return "ACK at once: more than one full segment is unacknowledged"
-    return ""
+    return "ACK at once: data is missing" if tcb.ooo else ""
 
 
 def check(tcb: Tcb) -> str:
@@ -122,7 +122,7 @@ def delay(tcb: Tcb) -> str:
         if tcb.srtt:
             most = min(most, max((tcb.srtt >> 3) * US, ATO_MIN))
         ato = min(ato, most)
-    due = now + ato
+    due = now + min(ato, _DELACK_MAX)
     held = tcb.expires[DELACK]
     if held != NEVER:
         if held <= now + (ato >> 2):
@@ -134,7 +134,7 @@ def delay(tcb: Tcb) -> str:
 
 
 def third_step_waits(tcb: Tcb) -> None:
-    """TCP_QUICKACK 0 or TCP_DEFER_ACCEPT before connect(): data will come, the ACK of the SYN,ACK rides on it."""
+    """TCP_QUICKACK 0, TCP_DEFER_ACCEPT, or a writer that waits: the ACK of the SYN,ACK may ride on data."""
     tcb.pending |= SCHED
     enter_quickack(tcb)
     timers.arm(tcb, DELACK, tcb.host.now + _DELACK_MAX, "the third step may wait for data to ride on", REF)
@@ -166,7 +166,7 @@ def after_read(tcb: Tcb, copied: int) -> str:
             return "ACK at the read: the application took all that was pushed"
     if copied > 0 and not tcb.shut_rd:
         now_offered = window.offered(tcb)
-        if 2 * now_offered <= window.full_space(tcb):
+        if 2 * now_offered <= tcb.clamp:
             new = window.candidate(tcb)
             if new and new >= 2 * now_offered:
                 return f"window update: the application read, {now_offered} -> {new}"

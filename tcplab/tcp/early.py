@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import Cause, State
-from tcplab.tcp import fastopen, machine, recovery, rtt, seq, timeouts, timers
+from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, timeouts, timers
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection
 from tcplab.tcp.tcb import INIT_RTO, RTO, Tcb
@@ -85,10 +85,11 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.snd_una = conn.snd_sml = conn.pushed_seq = conn.snd_nxt
     conn.snd_wnd = conn.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
     conn.snd_wl1 = seg.seq
-    conn.rcvq += seg.payload
+    rcvbuf.queue(conn, seg.payload)
     conn.bytes_received = len(seg.payload)
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
+    rcvbuf.opened(conn)
     listener.fastopen.qlen += 1
     host.counters["TcpExtTCPFastOpenPassive"] += 1
     why = f"Fast Open: the connection is there at once, with {len(seg.payload)} octets of data"
@@ -170,6 +171,7 @@ class Early(Request):
             self.host.counters["TcpExtTCPSpuriousRTOs"] += 1
         conn.retransmits = 0
         conn.retrans_stamp = -1
+        conn.delivered += 1  # the SYN,ACK
         conn.request = None
         self._leave()
         timers.arm_rto(conn)

@@ -52,6 +52,8 @@ class Env(Protocol):
     name: str
     now: Nanos
     addr: int
+    mtu: int
+    gso_size: int
     frame: int
     tracing: bool
     sysctl: Sysctl
@@ -62,6 +64,10 @@ class Env(Protocol):
 
     def emit(self, event: AnyEvent) -> None:
         """Tell of a decision."""
+        ...
+
+    def listens(self, port: int) -> bool:
+        """Whether anybody listens there."""
         ...
 
     def reopen(self, seg: Segment, src: int, isn: Seq) -> None:

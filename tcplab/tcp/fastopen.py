@@ -169,10 +169,12 @@ class Attempt:
         """connect() returned and the SYN waits for the first data."""
 
 
-def attempt(host: Env, addr: int, no_cookie: bool) -> Attempt:
+def attempt(host: Env, addr: int, no_cookie: bool, user_mss: int = 0) -> Attempt:
     """What to put into a SYN to `addr` (tcp_fastopen_cookie_check, tcp_send_syn_data)."""
     peer = host.fastopen.peers.get(addr)
-    mss = min(peer.mss, negotiate.ADVMSS) if peer is not None else negotiate.ADVMSS
+    mss = negotiate.advertised(host, addr, user_mss)
+    if peer is not None:
+        mss = min(peer.mss, mss)
     if _resting(host):
         return Attempt(b"", False, 0)
     if no_cookie or host.sysctl.tcp_fastopen & CLIENT_NO_COOKIE:

@@ -17,6 +17,7 @@ from tcplab.tcp import (
     machine,
     negotiate,
     output,
+    rcvbuf,
     reassembly,
     rtt,
     sack,
@@ -113,7 +114,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
         return
-    if tcb.pingpong:
+    if tcb.pingpong or tcb.write_pending:
         delack.third_step_waits(tcb)
     else:
         output.send_ack(tcb, "the third step: acknowledge the peer's SYN", "RFC 9293 3.5")
@@ -128,6 +129,7 @@ def _established(tcb: Tcb) -> None:
 
 
 def _opened(tcb: Tcb) -> None:
+    rcvbuf.opened(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
@@ -177,6 +179,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             output.send_ack(tcb, why, delack.REF)
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
@@ -219,7 +222,8 @@ def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
     right = seq.add(tcb.rcv_nxt, window.offered(tcb))
     end = seq.add(seg.seq, length)
     beyond = seq.after(end, right)
-    if not (seq.before(end, tcb.rcv_wup) or seq.after(seg.seq, right) or (seg.payload and beyond)):
+    outside = beyond and (seq.after(seg.seq, right) or not rcvbuf.taken_beyond(tcb, seg, right))
+    if not seq.before(end, tcb.rcv_wup) and not outside:
         return True
     if flags & RST:
         tcb.host.dropped(tcb.label, "RST outside", "", "its number lies outside the window", "RFC 5961 3.2")
@@ -363,7 +367,8 @@ def _data(tcb: Tcb, seg: Segment) -> None:
     if tcb.state not in _RECEIVES_DATA:
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
-    if tcb.dead and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+    deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
+    if deaf and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
         _nobody_reads(tcb, seg)
         return
     fin = seg.flags & FIN != 0
@@ -373,20 +378,37 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         tcb.host.dropped(tcb.label, "duplicate", "", "all of it was received before", REF)
         _seen_before(tcb, seg.seq, end)
         tcb.pending |= delack.NOW
-    elif seg.payload and window.held(tcb) > tcb.rcvbuf:
-        tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
-        tcb.pending |= NOMEM
     elif not is_next and seq.after(seg.seq, tcb.rcv_nxt):
         _out_of_order(tcb, seg, fin)
-    else:
+    elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
 
 
+def _has_room(tcb: Tcb, seg: Segment) -> bool:
+    """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
+    host = tcb.host
+    if seg.payload and not window.offered(tcb):
+        why = "the window is shut: nothing was asked for"
+        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
+        delack.enter_quickack(tcb)
+        tcb.pending |= delack.SCHED
+        return False
+    if rcvbuf.make_room(tcb):
+        return True
+    tcb.pending |= NOMEM | delack.NOW
+    if not seg.payload or not tcb.rcvq:
+        return True
+    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+    return False
+
+
 def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed: nobody can read it (RFC 9293 3.6.1, Linux TCPAbortOnData)."""
+    """Data for a socket that was closed, or shut down both ways: nobody can read it (Linux TCPAbortOnData)."""
+    did = "closed the socket" if tcb.dead else "shut down both directions"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
-    tcb.host.reply_rst(seg, tcb.raddr, "data came, but the application has closed the socket", "RFC 9293 3.6.1")
-    machine.destroy(tcb, Cause.ABORT, "data came after close(): RST", "RFC 9293 3.6.1")
+    tcb.host.reply_rst(seg, tcb.raddr, f"data came, but the application has {did}", "RFC 9293 3.6.1")
+    why = f"data came after {'close' if tcb.dead else 'shutdown'}(): RST"
+    machine.destroy(tcb, Cause.ABORT, why, "RFC 9293 3.6.1", errno.ECONNRESET)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
@@ -395,12 +417,15 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
-        tcb.rcvq += payload
+        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
         tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
     if tcb.ooo:
         before = tcb.rcv_nxt
+        twice = reassembly.twice(tcb)
+        if twice is not None:
+            sack.duplicate(tcb, *twice, old=True)
         fin = reassembly.advance(tcb) or fin
         reassembly.forget(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
@@ -413,11 +438,19 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
+    if not rcvbuf.make_room(tcb):
+        host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
+        return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
+    else:
+        rcvbuf.wait(tcb, len(seg.payload))
+    delack.measure(tcb, len(seg.payload), seg.flags)
+    if tcb.sack_ok:
+        rcvbuf.grow(tcb, len(seg.payload))
     reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:

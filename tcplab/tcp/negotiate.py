@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from tcplab.tcp.env import Env
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import Segment
 
-MTU: Final = 1500
-ADVMSS: Final = MTU - 40
-LOOPBACK_MSS: Final = 65535 - 40
+HEADERS: Final = 40  # of IP and TCP, without options
+LOOPBACK_MSS: Final = 65535 - HEADERS
 """To the host's own address: the greatest packet that IPv4 has."""
 DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15: without the option
 MIN_SND_MSS: Final = 48  # Linux tcp_min_snd_mss
@@ -20,14 +20,14 @@ MAX_WSCALE: Final = 14  # RFC 7323 section 2.3
 SNDBUF_START: Final = 87040  # what Linux's buffer tuning gives a connection with an initial window of 10
 
 
-def path_mss(laddr: int, raddr: int) -> int:
+def path_mss(host: Env, raddr: int) -> int:
     """What the path to `raddr` carries in a segment, options included."""
-    return LOOPBACK_MSS if laddr == raddr else ADVMSS
+    return LOOPBACK_MSS if raddr == host.addr else host.mtu - HEADERS
 
 
-def advertised(laddr: int, raddr: int, user_mss: int) -> int:
+def advertised(host: Env, raddr: int, user_mss: int) -> int:
     """The MSS that our SYN tells: of the path, or TCP_MAXSEG where that is less (tcp_mss_clamp)."""
-    mss = path_mss(laddr, raddr)
+    mss = path_mss(host, raddr)
     return min(mss, user_mss) if user_mss else mss
 
 
@@ -70,7 +70,7 @@ def apply(tcb: Tcb, offer: Offer) -> None:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     else:
         tcb.snd_wscale = offer.wscale
-    tcb.mss_clamp = min(offer.mss, advertised(tcb.laddr, tcb.raddr, tcb.user_mss)) - (TS_SPACE if offer.ts_ok else 0)
+    tcb.mss_clamp = min(offer.mss, advertised(tcb.host, tcb.raddr, tcb.user_mss)) - (TS_SPACE if offer.ts_ok else 0)
     tcb.mss = tcb.mss_clamp
     # Linux tcp_initialize_rcv_mss: a first guess at the size of the peer's segments.
     tcb.rcv_mss = max(min(tcb.advmss, tcb.mss, 536, max(tcb.rcv_wnd >> 1, 88)), 88)

@@ -65,6 +65,9 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
     delack.acked(tcb)
+    if payload:
+        tcb.lsndtime = host.now
+        delack.data_sent(tcb)
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
 
 
@@ -235,17 +238,15 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         why += "; the ACK that was owed rides on it"
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
+    entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
     tcb.rtx.append(entry)
     tcb.snd_nxt = end
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
-    tcb.lsndtime = host.now
     if len(tcb.rtx) > tcb.max_packets_out or not seq.before(tcb.snd_una, tcb.max_packets_seq):
         tcb.max_packets_out = len(tcb.rtx)  # in this round trip (tcp_cwnd_validate)
         tcb.max_packets_seq = tcb.snd_nxt
         tcb.cwnd_limited = False
-    if size:
-        delack.data_sent(tcb)
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
     if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
@@ -295,6 +296,7 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
         host.counters["TcpExtTCPSynRetrans"] += 1
         send_syn(tcb, why, ref, rtx=True, with_ack=tcb.state is State.SYN_RECV)
         return
+    _collapse(tcb, entry)
     size = seq.diff(entry.end, entry.seq) - entry.fin
     offset = (entry.seq - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
@@ -304,6 +306,28 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
     emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
+
+
+def _collapse(tcb: Tcb, entry: SentSeg) -> None:
+    """Small segments that follow are repeated along with it, as one (tcp_retrans_try_collapse)."""
+    edge = seq.add(tcb.snd_una, tcb.snd_wnd)
+    room = min(seq.diff(edge, entry.seq), tcb.mss) - seq.diff(entry.end, entry.seq) + entry.fin
+    if room <= 0 or entry is tcb.rtx[-1] or not tcb.host.sysctl.tcp_retrans_collapse:
+        return
+    behind = tcb.rtx.index(entry) + 1
+    while behind < len(tcb.rtx) and not entry.eor:
+        later = tcb.rtx[behind]
+        room -= seq.diff(later.end, later.seq) - later.fin
+        if room < 0 or later.sacked or seq.after(later.end, edge):
+            return
+        entry.end, entry.eor = later.end, later.eor
+        entry.fin |= later.fin
+        entry.push |= later.push
+        tcb.lost_out -= later.lost
+        tcb.retrans_out -= later.retrans
+        if not tcb.sack_ok and tcb.sacked_out:
+            tcb.sacked_out -= 1
+        del tcb.rtx[behind]
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:

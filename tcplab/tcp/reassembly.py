@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import seq
+from tcplab.tcp import rcvbuf, seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 
@@ -52,17 +52,34 @@ def _place(entries: list[tuple[Seq, bytes, bool]], new: tuple[Seq, bytes, bool])
     entries.insert(at, new)
 
 
+def twice(tcb: Tcb) -> tuple[Seq, Seq] | None:
+    """What waited and now came again in order: the first such run, for D-SACK (tcp_ofo_queue)."""
+    first, octets, fin = tcb.ooo[0]
+    if not seq.before(first, tcb.rcv_nxt):
+        return None
+    end = seq.add(first, len(octets) + fin)
+    for more, octets, fin in tcb.ooo[1:]:
+        if more != end:
+            break
+        end = seq.add(more, len(octets) + fin)
+    return first, end if seq.before(end, tcb.rcv_nxt) else tcb.rcv_nxt
+
+
 def advance(tcb: Tcb) -> bool:
     """Move to the receive queue what is in order now. True when the peer's FIN came in order with it."""
     fin = False
+    waiting = sum(len(octets) for _, octets, _ in tcb.ooo)
     while tcb.ooo and not seq.after(tcb.ooo[0][0], tcb.rcv_nxt):
         first, octets, has_fin = tcb.ooo.pop(0)
         old = seq.diff(tcb.rcv_nxt, first)
         if old < len(octets):
             fresh = octets[old:]
-            tcb.rcvq += fresh
+            rcvbuf.moved(tcb, fresh, waiting)
+            waiting -= len(octets)
             tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(fresh))
         fin = fin or has_fin
+    if not tcb.ooo:
+        rcvbuf.settle(tcb)
     return fin
 
 

@@ -14,8 +14,11 @@ FAST_REF = "RFC 5681 3.2"
 SACK_REF = "RFC 6675 5"
 
 
-def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, duplicate: bool, advanced: bool) -> None:
-    """An ACK came: look for loss, enter or leave recovery, and repeat what is lost. Counts are segments."""
+def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplicate: bool, advanced: bool) -> None:
+    """An ACK came: look for loss, enter or leave recovery, and repeat what is lost. Counts are segments.
+
+    `delivered`: what Tcb.delivered was before it.
+    """
     if tcb.ca_state == OPEN and not newly_sacked and not duplicate:
         return
     if not tcb.sack_ok:
@@ -36,10 +39,10 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, duplicate: bool, advan
         return
     newly_lost = _mark_lost(tcb, advanced)
     if tcb.ca_state == RECOVERY:
-        _proportional_rate(tcb, newly_acked + newly_sacked, advanced and not newly_lost)
+        _proportional_rate(tcb, tcb.delivered - delivered, advanced and not newly_lost)
         repeat_lost(tcb, "partial ACK: the next hole", "RFC 6582 3.2" if not tcb.sack_ok else SACK_REF)
     elif tcb.lost_out:
-        _enter_recovery(tcb, newly_acked + newly_sacked)
+        _enter_recovery(tcb, tcb.delivered - delivered)
     elif tcb.sacked_out:
         tcb.ca_state = DISORDER
     elif advanced:
@@ -49,7 +52,9 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, duplicate: bool, advan
 def _emulate_sack(tcb: Tcb, newly_acked: int, duplicate: bool) -> None:
     """Without SACK each duplicate ACK stands for one segment that arrived (tcp_add_reno_sack)."""
     if duplicate:
-        tcb.sacked_out = min(tcb.sacked_out + 1, max(len(tcb.rtx) - 1, 0))
+        before = tcb.sacked_out
+        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - 1, 0))
+        tcb.delivered += tcb.sacked_out - before
     elif newly_acked:
         left = max(tcb.sacked_out - (newly_acked - 1), 0) if tcb.ca_state != OPEN else 0
         tcb.sacked_out = min(left, len(tcb.rtx) - tcb.lost_out)
@@ -114,6 +119,8 @@ def repeat_lost(tcb: Tcb, why: str, ref: str) -> None:
         if tcb.in_flight >= tcb.cwnd:
             return
         if entry.lost and not entry.retrans:
+            if not seq.before(entry.seq, seq.add(tcb.snd_una, tcb.snd_wnd)) and entry.seq != tcb.snd_una:
+                return  # the peer has shut its window over it
             counters["TcpExtTCPSlowStartRetrans" if tcb.ca_state == LOSS else "TcpExtTCPFastRetrans"] += 1
             output.retransmit(tcb, entry, why, ref)
 

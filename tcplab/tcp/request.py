@@ -49,10 +49,10 @@ class Request:
         if offer.ts_ok and host.sysctl.tcp_timestamps == 1:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
-        rcvbuf = listener.rcvbuf or host.sysctl.tcp_rmem[1]
-        self.advmss = negotiate.advertised(host.addr, raddr, listener.user_mss)
+        buffer = listener.rcvbuf or host.sysctl.tcp_rmem[1]
+        self.advmss = negotiate.advertised(host, raddr, listener.user_mss)
         clamp = listener.window_clamp
-        self.rcv_wnd = window.initial(rcvbuf, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
+        self.rcv_wnd = window.initial(buffer, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
         self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
         self.num_timeout = 0
         self.repeated = False
@@ -305,6 +305,7 @@ def make_connection(request: Request) -> Connection:
     conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(request.iss, 1)
     conn.rcv_nxt = conn.rcv_wup = request.rcv_nxt
     conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
+    conn.clamp = min(listener.window_clamp or conn.clamp, window.MAX_UNSCALED << request.rcv_wscale)
     conn.rcv_wscale = request.rcv_wscale
     conn.advmss = request.advmss
     conn.segs_in = 1  # the SYN; the SYN,ACK was the request's, and nobody counts it (tcp_create_openreq_child)

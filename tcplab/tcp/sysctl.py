@@ -107,6 +107,7 @@ KNOBS: Final[dict[str, Knob]] = {
         Knob("tcp_keepalive_intvl", 75, 1, 32767, "s", "time between probes", "tcp(7)"),
         Knob("tcp_keepalive_probes", 9, 1, 127, "probes", "unanswered probes before ETIMEDOUT", "tcp(7)"),
         Knob("tcp_early_retrans", 3, 0, 4, "mode", "3 and 4: tail loss probes; 0: none", "ip-sysctl, RFC 8985"),
+        Knob("tcp_retrans_collapse", 1, 0, _BYTE, "bool", "repeat small segments together, as one", "tcp(7)"),
         Knob("tcp_rto_min_us", 200_000, 1, _INT, "us", "lower bound of RTTVAR in the RTO", "ip-sysctl"),
         Knob("tcp_rto_max_ms", 120_000, 1000, 120_000, "ms", "upper bound of the RTO", "ip-sysctl"),
         Knob("tcp_invalid_ratelimit", 500, 0, _INT, "ms", "least time between two complaining ACKs", "ip-sysctl"),

@@ -35,7 +35,7 @@ TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = ("end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -51,6 +51,8 @@ class SentSeg:
         """A repeat of it is on the way."""
         self.ever = False
         """It was repeated at some time: no RTT sample (Karn)."""
+        self.eor = False
+        """A send() with MSG_EOR ended with it: nothing is added."""
 
 
 class Owner(Protocol):
@@ -92,19 +94,20 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "challenge_at", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
+        "bytes_sent", "ca_state", "challenge_at", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "held", "high_seq", "host", "ident",
-        "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime",
-        "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
-        "nodelay", "notsent_lowat", "ooo", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out",
-        "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvq", "request",
-        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rport", "rto", "rtt_min", "rtt_seq",
-        "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt",
-        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "srtt", "ssthresh", "state",
+        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq",
+        "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
+        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
+        "mss_clamp", "nodelay", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong",
+        "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr",
+        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
+        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits",
+        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok",
+        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndq", "soft_error", "srtt", "ssthresh", "state",
         "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
-        "ts_recent", "ts_recent_at", "user_mss", "user_timeout", "window_clamp",
+        "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -123,6 +126,8 @@ class Tcb:
         """SO_REUSEPORT, likewise."""
         self.error = 0
         """errno that the next socket call reports (SO_ERROR)."""
+        self.soft_error = 0
+        """errno of an ICMP message that does not end the connection: told in place of ETIMEDOUT (sk_err_soft)."""
 
         # Send sequence space. snd_base is the sequence number of sndq[0].
         self.iss: Seq = 0
@@ -157,13 +162,27 @@ class Tcb:
         self.rcv_ssthresh = 0
         self.rcvbuf = 0
         self.rcvq = bytearray()
+        self.rcvskbs: list[list[int]] = []
+        """The segments in rcvq: [octets unread, memory, room at the end]; `tcplab.tcp.rcvbuf`."""
+        self.rcvbuf_locked = False
+        """SO_RCVBUF was set: the buffer keeps its size."""
+        self.rmem_alloc = self.ooo_rmem = 0
+        """Memory that the receive buffer takes, and what of it waits out of order."""
+        self.scaling_ratio = 128
+        """How much of such memory is payload, in 1/256 (Linux TCP_DEFAULT_SCALING_RATIO)."""
+        self.clamp = 65535 << 14
+        """The greatest window to offer (Linux window_clamp)."""
         self.ooo: list[tuple[Seq, bytes, bool]] = []
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
         self.sacks: list[tuple[Seq, Seq]] = []
         """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
+        self.fin_read = False
+        """The application read up to the end."""
         self.shut_rd = False
+        self.write_pending = False
+        """Somebody waits in a call to write: the third step can ride on that data (Linux sk_write_pending)."""
         self.syn_data_acked = False
         """Data went with the SYN and was taken (Fast Open, either side)."""
 
@@ -197,6 +216,8 @@ class Tcb:
         """Unanswered repeats in a row (icsk_retransmits)."""
         self.retrans_stamp: Nanos = -1
         self.probes_out = 0
+        self.probes_since: Nanos = -1
+        """When the first probe of a closed window was due, answered or not (Linux icsk_probes_tstamp)."""
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
@@ -237,7 +258,7 @@ class Tcb:
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
         self.user_mss = 0
         """TCP_MAXSEG; 0: what the path allows."""
-        self.window_clamp = 0
+        self.user_clamp = 0
         """TCP_WINDOW_CLAMP; 0: what the buffer allows."""
         self.keepalive: tuple[int, int, int] | None = None
         """(idle, interval, probes) in seconds while SO_KEEPALIVE is on; 0 takes the sysctl."""

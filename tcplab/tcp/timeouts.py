@@ -45,6 +45,9 @@ def _retransmit(tcb: Tcb) -> None:
             tcb.retrans_stamp = tcb.rtx[0].sent
         else:
             tcb.retrans_stamp = host.now
+    if not tcb.snd_wnd and not tcb.dead and tcb.state not in (State.SYN_SENT, State.SYN_RECV):
+        _probe_with_data(tcb)
+        return
     host.counters["TcpExtTCPTimeouts"] += 1
     waited = tcb.rto
     if _write_timeout(tcb):
@@ -61,6 +64,25 @@ def _retransmit(tcb: Tcb) -> None:
     wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
     why = "the RTO stays as it is" if linear else "the RTO doubles"
     timers.arm(tcb, RTO, host.now + wait, why, "ip-sysctl tcp_syn_linear_timeouts" if linear else "RFC 6298 5.5")
+
+
+def _probe_with_data(tcb: Tcb) -> None:
+    """The peer shut its window over what is in flight: repeats are its window probes, and while it answers them the
+    connection lives (tcp_retransmit_timer, RFC 9293 3.8.6 SHLD-17).
+    """
+    host = tcb.host
+    silent = host.now - tcb.rcv_tstamp
+    if (
+        silent > 2 * host.sysctl.tcp_rto_max_ms * MS
+        and host.now - tcb.rtx[0].sent > 2 * host.sysctl.tcp_rto_max_ms * MS
+    ):
+        give_up(tcb, "the window stayed shut and the peer fell silent")
+        return
+    recovery.enter_loss(tcb)
+    output.retransmit(tcb, tcb.rtx[0], "the peer shut its window over this: the repeat probes it", timers.PROBE_REF)
+    tcb.backoff += 1
+    tcb.rto = min(tcb.rto << 1, host.sysctl.tcp_rto_max_ms * MS)
+    timers.arm(tcb, RTO, host.now + tcb.rto, "the RTO doubles", "RFC 6298 5.5")
 
 
 def _write_timeout(tcb: Tcb) -> bool:
@@ -103,7 +125,8 @@ def give_up(tcb: Tcb, why: str) -> None:
     counters["TcpExtTCPAbortOnTimeout"] += 1
     if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
         counters["TcpAttemptFails"] += 1
-    machine.destroy(tcb, Cause.TIMEOUT, f"ETIMEDOUT: {why}", "Linux tcp_write_timeout", errno.ETIMEDOUT)
+    error = tcb.soft_error or errno.ETIMEDOUT
+    machine.destroy(tcb, Cause.TIMEOUT, f"{errno.errorcode[error]}: {why}", "Linux tcp_write_timeout", error)
 
 
 # --- zero window ------------------------------------------------------------------------------------------------------
@@ -113,13 +136,17 @@ def _persist(tcb: Tcb) -> None:
     """Linux tcp_probe_timer and tcp_send_probe0."""
     if tcb.rtx or not output.unsent(tcb):
         tcb.probes_out = 0
+        tcb.probes_since = -1
         return
-    if tcb.probes_out == 0:
-        tcb.retrans_stamp = tcb.host.now
+    waited_out = False
+    if tcb.probes_since < 0:
+        tcb.probes_since = tcb.host.now
+    elif tcb.user_timeout:
+        waited_out = tcb.host.now - tcb.probes_since >= tcb.user_timeout
     limit = tcb.host.sysctl.tcp_retries2 if not tcb.dead else timers.orphan_retries(tcb)
-    waited_out = tcb.user_timeout and tcb.host.now - tcb.retrans_stamp >= tcb.user_timeout
-    if tcb.probes_out >= limit or (tcb.probes_out and waited_out):
-        give_up(tcb, f"{tcb.probes_out} window probes were not answered")
+    if tcb.probes_out >= limit or waited_out:
+        why = "TCP_USER_TIMEOUT: the window stayed closed" if waited_out else f"{limit} window probes were not answered"
+        give_up(tcb, why)
         return
     output.window_probe(
         tcb, f"window probe #{tcb.probes_out + 1}: the peer's window is {tcb.snd_wnd}", timers.PROBE_REF

@@ -10,6 +10,8 @@ from tcplab.units import MS, NEVER, SEC, Nanos, duration
 PROBE_REF = "RFC 9293 3.8.6.1"
 KEEPALIVE_REF = "RFC 9293 3.8.4"
 RTO_MIN = 200 * MS
+TIMEOUT_MIN = 8 * MS
+"""Two ticks: Linux arms few timers for less."""
 
 
 def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
@@ -78,6 +80,8 @@ def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
 def arm_persist(tcb: Tcb) -> None:
     """Nothing is outstanding and the window holds data back: probe it (tcp_check_probe_timer, tcp_probe0_when)."""
     wait = min(max(tcb.rto, RTO_MIN) << tcb.backoff, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    if tcb.user_timeout and tcb.probes_since >= 0:  # it ends the wait exactly
+        wait = min(wait, max(tcb.user_timeout - (tcb.host.now - tcb.probes_since), TIMEOUT_MIN))
     arm(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
 
 

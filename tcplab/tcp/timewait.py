@@ -124,7 +124,10 @@ class TimeWait:
             self._exact(seg)
             return
         if flags & SYN and not flags & (RST | ACK) and not paws_reject and self._newer(seg):
-            self._reopen(seg)
+            if host.listens(self.lport):
+                self._reopen(seg)
+            else:
+                self._ack("a new SYN, but nobody listens any more: the last ACK again", LINUX_REF)
             return
         if paws_reject:
             host.counters["TcpExtPAWSTimewait"] += 1
@@ -227,7 +230,6 @@ def orphan_fin_wait_2(tcb: Tcb) -> None:
     """
     span = fin_time(tcb)
     if tcb.linger2 < 0:
-        tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
         machine.destroy(tcb, Cause.ABORT, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
     elif span > LENGTH:
         timers.arm(tcb, KEEPALIVE, tcb.host.now + span - LENGTH, "orphan in FIN_WAIT_2: more than 60 s", REF)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 
+from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, negotiate, output, seq, timers, timewait, window
+from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, seq, timers, timewait, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 
@@ -13,7 +14,7 @@ _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
 
 
 def connect(
-    conn: Connection, rcvbuf: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
+    conn: Connection, buffer: int, sndbuf: int, old: timewait.TimeWait | None, data: bytes | None = None
 ) -> int:
     """Active open (3.10.1): send the SYN. `old`: our own TIME_WAIT bucket, whose port pair is taken over.
 
@@ -21,10 +22,12 @@ def connect(
     may carry some, it waits for it.
     """
     host = conn.host
-    negotiate.buffers(conn, rcvbuf, sndbuf)
-    conn.advmss = negotiate.advertised(conn.laddr, conn.raddr, conn.user_mss)
-    conn.rcv_wscale = window.pick_wscale(host.sysctl, rcvbuf, conn.window_clamp)
-    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, conn.advmss, conn.window_clamp)
+    negotiate.buffers(conn, buffer, sndbuf)
+    conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
+    conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
+    conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
+    mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
+    conn.rcv_wnd = conn.rcv_ssthresh = window.initial(conn.rcvbuf, mss, conn.user_clamp)
     if host.sysctl.tcp_timestamps == 1:
         conn.ts_off = host.isn.ts_offset(conn.laddr, conn.lport, conn.raddr, conn.rport)
     conn.iss = host.isn.isn(host.now, conn.laddr, conn.lport, conn.raddr, conn.rport)
@@ -118,10 +121,14 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
 
     MSG_PEEK leaves them in the buffer; of what MSG_TRUNC throws away come as many zeros.
     """
+    if flags & MSG_OOB:
+        raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
+            rcvbuf.read(tcb, len(data))
+            tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
         why = delack.after_read(tcb, len(data)) if not tcb.over else ""
@@ -129,6 +136,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
             output.send_ack(tcb, why, delack.REF)
         return data
     if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
+        tcb.fin_read = tcb.fin_rcvd
         return b""
     _raise_pending(tcb)
     if tcb.shut_rd:
@@ -145,11 +153,11 @@ def _raise_pending(tcb: Tcb) -> None:
         raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
-def close_writing(tcb: Tcb) -> None:
+def close_writing(tcb: Tcb, at_close: bool = False) -> None:
     """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
     if tcb.fin_queued:
         return
-    if tcb.state is State.SYN_RECV and not tcb.dead:
+    if tcb.state is State.SYN_RECV and not at_close:
         tcb.fin_later = True  # Linux tcp_shutdown leaves SYN_RECV alone; close() does not
     elif tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
         tcb.fin_queued = True
@@ -181,7 +189,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
         counters["TcpExtTCPAbortOnData"] += 1
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
     else:
-        close_writing(tcb)
+        close_writing(tcb, at_close=True)
         if wait and closing(tcb):
             return True
     orphan(tcb)
@@ -194,6 +202,7 @@ def orphan(tcb: Tcb) -> None:
     tcb.owner = None
     if tcb.state is State.FIN_WAIT_2:
         if tcb.linger2 < 0:
+            tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
             output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
 
@@ -214,7 +223,18 @@ def shut_reading(tcb: Tcb) -> None:
 
 
 def unreachable(tcb: Tcb, error: int, why: str, ref: str) -> None:
-    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9)."""
-    if tcb.state is State.SYN_SENT:
+    """A hard ICMP error, or no ARP answer: it ends a connection that is still being opened (RFC 1122 4.2.3.9).
+
+    On an open one it is remembered, and told if the connection dies in the end (tcp_v4_err).
+    """
+    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is not None):
         tcb.host.counters["TcpAttemptFails"] += 1
+        if tcb.request is not None:
+            tcb.request.drop()
+            tcb.request = None
         machine.destroy(tcb, Cause.ERROR, f"{errno.errorcode[error]}: {why}", ref, error)
+    else:
+        tcb.soft_error = error
+        if tcb.host.tracing:
+            host = tcb.host
+            host.emit(Noted(host.now, host.name, tcb.label, host.frame, "soft error", f"{why}: it may pass", ref))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import seq
+from tcplab.tcp import rcvbuf, seq
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import NOMEM, Tcb
 
@@ -11,14 +11,8 @@ MAX_SHIFT = 14  # RFC 7323 section 2.3
 
 
 def space_of(buffer: int) -> int:
-    """How much payload a receive buffer may hold: Linux sets half of it aside for its own overhead."""
+    """How much payload a receive buffer is worth as long as nothing was received: half of it."""
     return buffer >> 1
-
-
-def full_space(tcb: Tcb) -> int:
-    """The most that may be offered: what the buffer holds, or TCP_WINDOW_CLAMP."""
-    space = space_of(tcb.rcvbuf)
-    return min(space, tcb.window_clamp) if tcb.window_clamp else space
 
 
 def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
@@ -28,17 +22,12 @@ def pick_wscale(sysctl: Sysctl, rcvbuf_locked: int = 0, clamp: int = 0) -> int:
     return min(max(space.bit_length() - 16, 0), MAX_SHIFT)
 
 
-def initial(rcvbuf: int, mss: int, clamp: int = 0) -> int:
-    """The window of a SYN or SYN,ACK: whole segments of what the buffer holds, never above 65535."""
-    space = space_of(rcvbuf)
+def initial(buffer: int, mss: int, clamp: int = 0) -> int:
+    """The first window: whole segments of what the buffer holds. The field of a SYN never says more than 65535."""
+    space = space_of(buffer)
     if clamp and clamp < space:
         space = clamp
-    return min(max(space // mss * mss, min(space, mss)), MAX_UNSCALED)
-
-
-def held(tcb: Tcb) -> int:
-    """Octets of payload in the receive buffer, in order or not."""
-    return len(tcb.rcvq) + (sum(len(octets) for _, octets, _ in tcb.ooo) if tcb.ooo else 0)
+    return max(space // mss * mss, min(space, mss))
 
 
 def offered(tcb: Tcb) -> int:
@@ -49,19 +38,18 @@ def offered(tcb: Tcb) -> int:
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
-    full = space = tcb.rcvbuf >> 1  # as space_of
-    if tcb.window_clamp and tcb.window_clamp < full:
-        full = tcb.window_clamp
+    full = rcvbuf.full_space(tcb)
     mss = tcb.rcv_mss if tcb.rcv_mss < full else full
-    free = space - (held(tcb) if tcb.ooo else len(tcb.rcvq))
-    if free < 0:
-        free = 0
-    if free < full >> 1 and (free < full >> 4 or free < mss):
-        return 0
+    free = rcvbuf.free_space(tcb)
+    unit = 1 << tcb.rcv_wscale
+    if free < full >> 1:
+        tcb.quick = 0
+        free = max(free, 0) // unit * unit
+        if free < rcvbuf.window_of(tcb, tcb.rcvbuf) >> 4 or free < mss:
+            return 0
     if free > tcb.rcv_ssthresh:
         free = tcb.rcv_ssthresh
     if tcb.rcv_wscale:
-        unit = 1 << tcb.rcv_wscale
         return (free + unit - 1) // unit * unit
     window = tcb.rcv_wnd
     if window <= free - mss or window > free:

@@ -12,6 +12,8 @@ PROTO: Final = 1
 ECHO_REPLY: Final = 0
 UNREACHABLE: Final = 3
 ECHO_REQUEST: Final = 8
+TIME_EXCEEDED: Final = 11
+PARAMETER_PROBLEM: Final = 12
 _HEADER: Final = Struct("!BBHI")
 
 

@@ -192,7 +192,7 @@ def test_until_goes_on_at_the_very_instant(tmp_path: Path) -> None:
         ("b listen 80\nb listen 80\n", "test.lab:2: b listen 80: port 80 is in use"),
         ("a sysctl tcp_nosuch=1\n", "test.lab:1: a sysctl tcp_nosuch=1: no sysctl tcp_nosuch"),
         ("b accept 80 as s1\n", "test.lab:1: nothing listens on b:80; first: b listen 80"),
-        ("a connect a:80 as c1\n", "test.lab:1: a connects to the other host: b:80"),
+        ("a connect a:80 as c1\n", "test.lab:1: a connect a:80 as c1: ECONNREFUSED"),
         ("inject flood b:80 rate=10/s count=99999\n", "test.lab:1: count=99999 is too many"),
     ],
 )
@@ -271,6 +271,8 @@ CONSOLE = [
     "b close s1",
     "a send c1 5000",
     "b recv s1 9999",
+    "a send c1 100 more",
+    "b recv s1 10 peek",
     "a abort c1",
     "inject rst c1 to=a",
     "jump 1s",
@@ -293,6 +295,13 @@ CONSOLE = [
     "b setsockopt 80 TCP_CONGESTION reno",
     "a getsockopt c1 SO_LINGER",
     "a tcp_info c1",
+    "a listen 81",
+    "a connect a:81 as own",
+    "a accept 81 as owns",
+    "drop both conn=own",
+    "a send own 10",
+    "b getsockopt 80 TCP_INFO",
+    "nstat a all",
     "mark x",
     "check",
     "ss a",
@@ -325,3 +334,37 @@ def test_a_mutant_is_another_lab() -> None:
     assert source.exercise is not None
     mutant = read(text, path, source.exercise.mutant[2])
     assert [line for line in mutant.lines if " close " in line] == ["b close s1", "a close c1"]
+
+
+def test_options_and_flags_from_the_console(tmp_path: Path) -> None:
+    runner = opened(tmp_path)
+    assert runner.do("a setsockopt c1 TCP_CONGESTION reno").code == 0
+    assert "there are reno" in runner.do("a setsockopt c1 TCP_CONGESTION vegas").text
+    assert runner.do("b setsockopt 80 TCP_DEFER_ACCEPT 5").text == "80: TCP_DEFER_ACCEPT = 5"
+    assert runner.do("b getsockopt 80 TCP_DEFER_ACCEPT").text == "80: TCP_DEFER_ACCEPT = 7"
+    assert runner.do("a setsockopt c1 SO_LINGER 1 3").code == 0
+    assert runner.do("a getsockopt c1 SO_LINGER").text == "c1: SO_LINGER = 1 3"
+    assert runner.do('a send c1 "hello " more').code == 0
+    runner.do("jump 100ms")
+    assert runner.view().b.conns[0].recv_q == 0, "it waits for more"
+    assert runner.do('a send c1 "world"').code == 0
+    runner.do("jump 100ms")
+    runner.do("b recv s1 5 peek")
+    assert runner.view().b.conns[0].recv_q == 11
+    assert "tcpi_bytes_sent 11\n" in runner.do("a tcp_info c1").text
+    assert "tcpi_sacked 16" in runner.do("b tcp_info 80").text
+    assert "TcpExtTCPOFOQueue" in runner.do("nstat a all").text
+
+
+def test_a_host_talks_to_itself(tmp_path: Path) -> None:
+    runner = script(tmp_path, "a listen 80\na connect a:80 as c1\na accept 80 as s1\na send c1 1000\na recv s1 1000\n")
+    runner.run_headless()
+    assert runner.error == ""
+    assert sorted((conn.alias, conn.state) for conn in runner.view().a.conns) == [
+        ("c1", "ESTABLISHED"), ("s1", "ESTABLISHED"),
+    ]  # fmt: skip
+    assert runner.view().frames == 0
+    runner.do("a close c1")
+    runner.do("a close s1")
+    runner.do("jump 1s")
+    assert [conn.state for conn in runner.view().a.conns] == ["TIME_WAIT"]

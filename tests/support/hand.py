@@ -5,8 +5,9 @@ Numbers are relative to the first octet of data in each direction.
 
 from __future__ import annotations
 
-from support.pair import A, B, Pair, Sent
+from support.pair import MAC_A, MAC_X, A, B, Pair, Sent, X
 from tcplab.units import MS, Nanos
+from tcplab.wire import ethernet, frames, icmp
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire.tcp import ACK, SYN, Segment
 
@@ -88,3 +89,12 @@ class Hand:
         """The distance from `base`, below zero when `number` lies before it."""
         away = (number - base) & MASK
         return away - (1 << 32) if away >> 31 else away
+
+
+def icmp_to_a(pair: Pair, kind: int, code: int) -> None:
+    """A router's ICMP error about the last segment of a."""
+    last = [frame for host, frame, _ in pair.frames if host == "a"][-1]
+    quoted = last[ethernet.HEADER : ethernet.HEADER + 28]
+    message = icmp.build(kind, code, 0, quoted)
+    pair.a.on_frame(pair.now, frames.ip_frame(MAC_X, MAC_A, X, A, icmp.PROTO, message))
+    pair._collect()

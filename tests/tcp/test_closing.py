@@ -136,7 +136,7 @@ def test_linger2_below_zero_waits_for_nobody() -> None:
     last = pair.sent[-1]
     assert last.flags == "R"
     assert last.seg.seq == (next(s for s in pair.sent if s.flags == "FA").seg.seq + 1) & 0xFFFFFFFF
-    assert pair.counter("a", "TcpExtTCPAbortOnLinger") == 1
+    assert pair.counter("a", "TcpExtTCPAbortOnData") == 1
     assert pair.call("b", "recv", server, 1) == b""
 
 
@@ -295,10 +295,12 @@ def test_segments_without_ack_and_beyond_the_window_are_dropped() -> None:
     forged(pair, FIN, 0)
     forged(pair, 0, 0)
     assert pair.drops("b") == ["no ACK"] * 3
+    forged(pair, ACK | PSH, 0, payload=b"unread")
     sent = len(pair.sent)
-    forged(pair, ACK | PSH, pair.conn("b").rcv_wnd - 2, payload=b"EVIL")
+    forged(pair, ACK | PSH, 6 + pair.conn("b").rcv_wnd - 2, payload=b"EVIL")
     assert pair.counter("b", "TcpExtBeyondWindow") == 1
     assert len(pair.sent) == sent + 1
+    assert pair.call("b", "recv", server, 100) == b"unread"
     assert pair.errno("b", "recv", server, 10) == errno.EAGAIN
 
 

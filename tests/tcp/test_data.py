@@ -179,6 +179,7 @@ def test_nagle_holds_the_second_small_segment() -> None:
 
 def test_what_holds_data_back_is_said_once() -> None:
     pair = Pair(delay=50 * MS)
+    pair.call("b", "sysctl", "tcp_rmem", "4096 65536 65536")
     client, _ = pair.open()
     pair.call("a", "send", client, b"x" * 80_000)
     pair.run(2 * SEC)

@@ -57,6 +57,10 @@ def test_an_ack_waits_less_than_half_a_second(rtt: int, gap: int, size: int, fla
     assert longest_delay(rtt, size, flags, gap) < 0.2
 
 
+def test_full_segments_that_come_rarely_wait_no_longer() -> None:
+    assert longest_delay(rtt=1000, size=1000, flags=ACK, gap=600) < 0.2001
+
+
 def test_a_reader_that_waits_sees_every_second_full_segment_acknowledged() -> None:
     pair = Pair()
     client, server = pair.open()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 
 import pytest
-from support.hand import Hand
-from support.pair import MAC_A, MAC_X, A, B, Pair, X
+from support.hand import Hand, icmp_to_a
+from support.pair import A, B, Pair, X
 
-from tcplab.wire import ethernet, frames, icmp, ipv4
+from tcplab.wire import ethernet, icmp, ipv4
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire.checksum import checksum
 from tcplab.wire.tcp import SYN
@@ -45,15 +45,6 @@ def test_ip_options_are_passed_over(options: bytes) -> None:
     pair._collect()
     assert pair.flow() == ["b SA"]
     assert len(pair.frames[0][1]) == 14 + 20 + 24, "the answer has no IP options"
-
-
-def icmp_to_a(pair: Pair, kind: int, code: int) -> None:
-    """A router's ICMP error about the last segment of a."""
-    last = [frame for host, frame, _ in pair.frames if host == "a"][-1]
-    quoted = last[ethernet.HEADER : ethernet.HEADER + 28]
-    message = icmp.build(kind, code, 0, quoted)
-    pair.a.on_frame(pair.now, frames.ip_frame(MAC_X, MAC_A, X, A, icmp.PROTO, message))
-    pair._collect()
 
 
 @pytest.mark.parametrize("opened", [False, True])

@@ -12,6 +12,8 @@ from tcplab.lab.drill.script import DOTS, Address, Call, Dots, Event, Struct, Te
 from tcplab.lab.drill.stack import Outcome
 
 NEW_FD: Final = ("socket", "accept", "accept4", "epoll_create", "epoll_create1", "dup")
+_TIMESTAMP: Final = (1, 37)
+"""SOL_SOCKET, SCM_TIMESTAMPING: its value is seconds and nanoseconds since the script began."""
 
 
 class Calls:
@@ -21,6 +23,8 @@ class Calls:
         self.file = file
         self.fds: dict[int, int] = {}
         self.line = 0
+        self.tolerance = 0
+        """Microseconds that a timestamp of a control message may be off."""
 
     # --- arguments ------------------------------------------------------------------------------------------
 
@@ -65,7 +69,8 @@ class Calls:
             return None
         if isinstance(value, Address):
             return value.addr, value.port
-        if isinstance(value, Struct) and value.fields.get("sa_family") == Word("AF_UNSPEC"):
+        family = value.fields.get("sa_family") if isinstance(value, Struct) else value
+        if family == Word("AF_UNSPEC"):
             return "unspec", 0
         raise self._wrong("... or an address", value)
 
@@ -127,17 +132,19 @@ class Calls:
         """A msghdr: the octets that it holds room for, and what must stand in it afterwards."""
         if not isinstance(value, Struct) or not isinstance(value.fields.get("msg_iov"), list):
             raise self._wrong("{msg_name(...)=..., msg_iov(1)=[{..., SIZE}], msg_flags=...}", value)
-        size, data = 0, b""
+        size, data, parts = 0, b"", []
         for part in value.fields["msg_iov"]:
             if not isinstance(part, list) or len(part) != 2:
                 raise self._wrong("{..., SIZE}", part)
             length = self._number(part[1])
             size += length
+            parts.append(length)
             data += (self._data(part[0]) + bytes(length))[:length]
         flags = value.fields.get("msg_flags", DOTS)
         return {
             "size": size,
             "data": data,
+            "parts": parts,
             "flags": None if isinstance(flags, Dots) else self._number(flags),
             "control": value.fields.get("msg_control"),
         }
@@ -177,7 +184,7 @@ class Calls:
         if outcome.errno:
             same = expected == -1 and (not expected_errno or expected_errno == outcome.errno)
         elif call.name in NEW_FD:
-            same = expected >= 0 and expected not in self.fds and not expected_errno
+            same = expected >= 0 and not expected_errno
         else:
             same = expected == outcome.value and not expected_errno
         if not same:
@@ -223,7 +230,12 @@ class Calls:
             self._same(event, "msg_flags", expected["flags"], outcome.out["flags"])
         if expected["control"] is not None:
             wanted = [self._control(entry) for entry in expected["control"]]
-            self._same(event, "msg_control", wanted, outcome.out.get("control", []))
+            saw = outcome.out.get("control", [])
+            for one, other in zip(wanted, saw, strict=False):
+                if one[:2] == other[:2] == _TIMESTAMP and abs(_micros(one[2]) - _micros(other[2])) > self.tolerance:
+                    self._same(event, "the timestamp", one[2], other[2])
+            others = [entry for entry in saw if entry[:2] != _TIMESTAMP]
+            self._same(event, "msg_control", [entry for entry in wanted if entry[:2] != _TIMESTAMP], others)
 
     def _control(self, entry: Any) -> tuple[int, int, Any]:
         if not isinstance(entry, Struct) or "cmsg_data" not in entry.fields:
@@ -234,6 +246,10 @@ class Calls:
         else:
             value = self._number(data[0] if isinstance(data, list) and data else data)
         return self._number(entry.fields["cmsg_level"]), self._number(entry.fields["cmsg_type"]), value
+
+
+def _micros(stamp: tuple[int, int]) -> int:
+    return stamp[0] * 1_000_000 + stamp[1] // 1_000
 
 
 _SHAPES: Final = {

@@ -44,7 +44,7 @@ class Assertions:
         """Mismatch: an assertion does not hold. ScriptError: it is not of the language."""
         self.values = values
         self.line = line
-        source = _dedent(text)
+        source = _dedent(text).rstrip().rstrip("\\")  # packetdrill lets the last line go on into nothing
         try:
             tree = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from tcplab.lab.drill import wire
@@ -20,6 +21,8 @@ class Flows:
         self.flows: list[wire.Flow] = []
         self.listening: dict[int, int] = {}
         """Port -> descriptor of the script."""
+        self.listener = -1
+        """The descriptor that listened last."""
         self.bound: dict[int, int] = {}
         self.connecting: list[tuple[int, int]] = []
         """(descriptor, the peer's port) of connect() calls whose SYN was not seen."""
@@ -27,10 +30,12 @@ class Flows:
         self.connect_port = int(options.get("connect_port") or PORT)
         self._next_remote = _FIRST_REMOTE_PORT
         self._live: dict[int, int] = {}
+        self._listens = False
+        """The socket at hand is a listening one: the next SYN begins a connection."""
 
     def current_fd(self) -> int:
         """The script's descriptor of the connection at hand; -1: nobody has it yet."""
-        return self.current.fd if self.current is not None else -1
+        return self.current.fd if self.current is not None else self.listener
 
     # --- packets --------------------------------------------------------------------------------------------
 
@@ -44,9 +49,10 @@ class Flows:
             self._isn(found, packet)
             return found
         opens = "S" in packet.flags and "." not in packet.flags
-        if opens and (self.current is None or self._at_listener()):
+        if opens and (self.current is None or self._listens):
             port = max(self.listening, default=self.bind_port)
             self.current = self._new(port, self._remote_port())
+            self._listens = False
         elif self.current is None:
             self.current = self._new(max(self.listening, default=self.bind_port), self._remote_port())
         self._isn(self.current, packet)
@@ -61,10 +67,6 @@ class Flows:
             flow.peer_isn = packet.seq
         elif "." not in packet.flags:
             flow.candidate = packet.seq
-
-    def _at_listener(self) -> bool:
-        """Is the socket at hand a listening one? Once a connection was begun, it is at hand."""
-        return self.current is not None and self.current.fd in self.listening.values()
 
     def _remote_port(self) -> int:
         self._next_remote += 1
@@ -83,8 +85,8 @@ class Flows:
         segment = seen.segment
         if packet is not None and packet.ports is not None:
             return packet.ports == (segment.sport, segment.dport)
-        opens = bool(segment.flags & SYN and not segment.flags & ACK and self._begun(segment.dport))
         flow = self.of(seen)
+        opens = self._opens(segment, flow)
         if packet is None or self.current is None:
             return opens or flow is not None
         if self.connecting and "S" in packet.flags and "." not in packet.flags:
@@ -105,8 +107,7 @@ class Flows:
         """The connection of a segment of the host; its SYN says where its numbers begin."""
         segment = seen.segment
         flow = self.of(seen)
-        opens = segment.flags & SYN and not segment.flags & ACK
-        if flow is None or (opens and self._begun(segment.dport)):
+        if flow is None or self._opens(segment, flow):
             flow = flow or self._new(segment.sport, segment.dport)
             flow.fd = self._begun(segment.dport) or -1
             self.connecting = [entry for entry in self.connecting if entry[0] != flow.fd]
@@ -128,6 +129,11 @@ class Flows:
         flow.first_ts = None
         return True
 
+    def _opens(self, segment: Segment, flow: wire.Flow | None) -> bool:
+        """Is it the SYN of a call that began, and not an older connection's once more?"""
+        again = flow is not None and flow.isn == segment.seq
+        return bool(segment.flags & SYN and not segment.flags & ACK and self._begun(segment.dport)) and not again
+
     def _begun(self, port: int) -> int:
         return next((fd for fd, peer in self.connecting if peer == port), 0)
 
@@ -145,10 +151,14 @@ class Flows:
             args.setdefault("address", None)
             if args["address"] is None and (name == "connect" or args["flags"] & 0x20000000):
                 args["address"] = ("", self.connect_port)
-            if args["address"] is not None and not any(entry[0] == fd for entry in self.connecting):
+            fresh = args["address"] not in (None, ("unspec", 0))
+            if fresh and not any(entry[0] == fd for entry in self.connecting):
                 self.connecting.append((fd, args["address"][1]))
         elif name == "listen":
+            self._listens = True
             self.listening[self.bound.get(fd, self.bind_port)] = fd
+            self.listener = fd
+            self.current = None  # the next SYN of the peer is for it
 
     def after(self, event: Event, args: dict[str, Any], outcome: Outcome) -> None:
         """A call has ended: who has which descriptor now."""
@@ -159,7 +169,21 @@ class Flows:
             flow = next((flow for flow in self.flows if flow.remote_port == port), self.current)
             if flow is not None:
                 flow.fd = call.result
-        elif call.name == "close" and call.args and isinstance(call.args[0], int):
-            fd = call.args[0]
-            self.listening = {port: owner for port, owner in self.listening.items() if owner != fd}
+                self.current = flow
+        elif call.args and isinstance(call.args[0], int):
+            self._settled(call.name, call.args[0], outcome)
+
+    def _settled(self, name: str, fd: int, outcome: Outcome) -> None:
+        """After a call on a descriptor: what will not, or not any more, send a SYN."""
+        theirs = [flow for flow in self.flows if flow.fd == fd]
+        over = name == "close" and not outcome.errno
+        if name == "connect":
+            over = bool(theirs) and not outcome.errno
+        if name in ("connect", "sendto", "sendmsg"):
+            over = over or outcome.errno not in (0, errno.EINPROGRESS, errno.EALREADY)
+        if over:
             self.connecting = [entry for entry in self.connecting if entry[0] != fd]
+        if name == "close":
+            self.listening = {port: owner for port, owner in self.listening.items() if owner != fd}
+            for flow in theirs:
+                flow.fd = -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import queue
 import select
 import threading
@@ -23,6 +24,8 @@ _SHORT: Final = 0.002
 """Seconds until a call counts as one that waits."""
 _CHECKSUM: Final = 16
 """Where TCP's header has it."""
+_AWAKE: Final = 700
+"""Microseconds."""
 _FAREWELL: Final = 1.0
 
 
@@ -44,7 +47,13 @@ class Kernel:
     def __init__(self, options: dict[str, str]) -> None:
         self.local = options.get("local_ip") or LOCAL
         self.remote = options.get("remote_ip") or REMOTE
-        self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", int(options.get("mtu") or 1500))
+        mtu, mss = int(options.get("mtu") or 1500), int(options.get("mss") or 0)
+        self._haste = _hurry()
+        try:
+            self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", mtu, mss)
+        except EngineError:
+            _calm(self._haste)
+            raise
         self.syscalls = Syscalls(self.host, self.local, self.remote)
         self.poller = select.poll()
         self.poller.register(self.host.fileno(), select.POLLIN)
@@ -64,12 +73,13 @@ class Kernel:
     def _begin(self) -> None:
         if self.begun is None:
             self.begun = time.monotonic_ns()
+            self.syscalls.epoch = time.time_ns()
 
     def advance(self, until: int) -> None:
-        """Sleep."""
+        """Sleep; the last bit awake, because sleepers are woken late."""
         self._begin()
         while (left := until - self.now()) > 0:
-            time.sleep(left / 1e6)
+            time.sleep(max(left - _AWAKE, 0) / 1e6)
 
     def inject(self, packet: bytes) -> None:
         """A packet arrives at the device."""
@@ -138,6 +148,16 @@ class Kernel:
                 return f"sysctl {deed.name} = {deed.value} could not be set: {error.strerror}"
         elif deed.kind == "mtu":
             self.host.mtu(int(deed.value))
+        elif deed.kind == "offload":
+            try:
+                self.host.offload(deed.name, deed.value == "on")
+            except OSError as error:
+                return f"the offload {deed.name} could not be switched {deed.value}: {error.strerror}"
+        elif deed.kind == "forget":
+            try:
+                self.host.forget()
+            except OSError as error:
+                return f"what is remembered of peers could not be forgotten: {error.strerror}"
         elif deed.kind == "nstat":
             self.counted = self.host.counters()
         elif deed.kind == "counted":
@@ -150,11 +170,31 @@ class Kernel:
 
     def close(self) -> None:
         """Drop the connections; the namespace goes with its last socket."""
+        _calm(self._haste)
         self._work.put(None)
         self.syscalls.wake()
         self._worker.join(_FAREWELL)
         self.syscalls.close()
         self.host.close()
+
+
+def _hurry() -> tuple[int, int] | None:
+    """Let this thread, the threads that it starts and the helper run as soon as they can; what to go back to.
+
+    A script's times are milliseconds, and other programs may keep every processor busy. Only root may.
+    """
+    try:
+        before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        return None
+    return before
+
+
+def _calm(before: tuple[int, int] | None) -> None:
+    """The end of the hurry."""
+    if before is not None:
+        os.sched_setscheduler(0, before[0], os.sched_param(before[1]))
 
 
 def _summed(packet: bytes) -> bytes:

@@ -12,17 +12,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from tcplab.engines.libc import check, libc
 from tcplab.engines.tun import TunHost
 from tcplab.lab.drill import symbols
 from tcplab.lab.drill.stack import Outcome
 
 _TCP_INFO: Final = 11
 _SO_LINGER: Final = (socket.SOL_SOCKET, socket.SO_LINGER)
+_UNSPECIFIED: Final = ("unspec", 0)
+"""Of connect(): an address of the family AF_UNSPEC, which dissolves the association."""
 _SOCK_TYPE: Final = 0xF
 _LONGEST_OPTION: Final = 1024
 _ROOM_FOR_CONTROL: Final = 4096
 _ERRORS: Final = ((0, 11), (41, 25))
 """(SOL_IP, IP_RECVERR) and (SOL_IPV6, IPV6_RECVERR)."""
+_TIMESTAMP: Final = (socket.SOL_SOCKET, 37)
+"""SCM_TIMESTAMPING."""
+_SO_MEMINFO: Final = 55
+_MEMINFO: Final = "RMEM_ALLOC RCVBUF WMEM_ALLOC SNDBUF FWD_ALLOC WMEM_QUEUED OPTMEM BACKLOG DROPS"
 _SECOND: Final = 1_000_000_000
 
 # Of struct tcp_info of linux/tcp.h, in order, by size; behind what the kernel returned there is nothing.
@@ -51,6 +58,8 @@ class Syscalls:
         self.epolls: dict[int, select.epoll] = {}
         self.watched: dict[tuple[int, int], int] = {}
         """(epoll descriptor, descriptor) -> what the script wants told about it."""
+        self.epoch = 0
+        """When the script began, by CLOCK_REALTIME in nanoseconds."""
         self.congestion = ""
         """The congestion control of new sockets. As a namespace's default the kernel takes only those that the whole
         machine allows to everybody; a socket may have any."""
@@ -109,7 +118,10 @@ class Syscalls:
 
     def _connect(self, args: dict[str, Any]) -> Outcome:
         with self._socket_of(args["fd"]) as sock:
-            sock.connect(self._address(args["address"], self.remote))
+            if args["address"] == _UNSPECIFIED:
+                check(libc.connect(sock.fileno(), bytes(16), 16))
+            else:
+                sock.connect(self._address(args["address"], self.remote))
         return Outcome()
 
     def _shutdown(self, args: dict[str, Any]) -> Outcome:
@@ -148,6 +160,9 @@ class Syscalls:
 
     def _send(self, args: dict[str, Any]) -> Outcome:
         with self._socket_of(args["fd"]) as sock:
+            if args.get("address") == _UNSPECIFIED:
+                check(min(libc.sendto(sock.fileno(), args["data"], len(args["data"]), args["flags"], bytes(16), 16), 0))
+                return Outcome(len(args["data"]))
             if args.get("address"):
                 return Outcome(sock.sendto(args["data"], args["flags"], self._address(args["address"], self.remote)))
             return Outcome(sock.send(args["data"], args["flags"]))
@@ -157,12 +172,26 @@ class Syscalls:
         room = _ROOM_FOR_CONTROL if message["control"] is not None else 0
         with self._socket_of(args["fd"]) as sock:
             data, ancillary, flags, _ = sock.recvmsg(message["size"], room, args["flags"])
-        control = [(level, kind, _control(level, kind, value)) for level, kind, value in ancillary]
+        control = [(level, kind, self._control(level, kind, value)) for level, kind, value in ancillary]
         return Outcome(len(data), out={"data": data, "flags": flags, "control": control})
 
+    def _control(self, level: int, kind: int, value: bytes) -> Any:
+        """A control message as scripts write it: a number, or the fields of its struct; times from the beginning."""
+        if (level, kind) in _ERRORS and len(value) >= 16:
+            return struct.unpack_from("IBBBxII", value)
+        if (level, kind) == _TIMESTAMP and len(value) >= 16:
+            seconds, part = struct.unpack_from("qq", value)
+            return divmod(seconds * _SECOND + part - self.epoch, _SECOND)
+        return int.from_bytes(value, "little") if len(value) == 4 else value
+
     def _sendmsg(self, args: dict[str, Any]) -> Outcome:
+        data, parts = args["message"]["data"], []
+        for length in args["message"]["parts"]:
+            parts.append(data[:length])
+            data = data[length:]
         with self._socket_of(args["fd"]) as sock:
-            return Outcome(sock.sendmsg([args["message"]["data"]], [], args["flags"]))
+            address = [self._address(args["address"], self.remote)] if args.get("address") else []
+            return Outcome(sock.sendmsg(parts, [], args["flags"], *address))
 
     # --- options --------------------------------------------------------------------------------------------
 
@@ -240,12 +269,16 @@ class Syscalls:
     # --- beside the script ----------------------------------------------------------------------------------
 
     def info(self, fd: int) -> dict[str, int]:
-        """TCP_INFO; empty when the descriptor has none."""
+        """TCP_INFO, and SO_MEMINFO as `SK_MEMINFO_...`; empty when the descriptor has none."""
         try:
             with self._socket_of(fd) as sock:
-                return tcp_info(sock.getsockopt(socket.SOL_TCP, _TCP_INFO, _LONGEST_OPTION))
+                found = tcp_info(sock.getsockopt(socket.SOL_TCP, _TCP_INFO, _LONGEST_OPTION))
+                memory = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _LONGEST_OPTION)
         except OSError:
             return {}
+        numbers = struct.unpack_from(f"{len(memory) // 4}I", memory)
+        found.update((f"SK_MEMINFO_{name}", value) for name, value in zip(_MEMINFO.split(), numbers, strict=False))
+        return found
 
     def wake(self) -> None:
         """Let calls that wait on one of the descriptors end."""
@@ -286,15 +319,6 @@ def tcp_info(raw: bytes) -> dict[str, int]:
         (found[name],) = struct.unpack_from(kind, raw, at)
         at += size
     return {f"tcpi_{name}": value for name, value in found.items()}
-
-
-def _control(level: int, kind: int, value: bytes) -> Any:
-    """A control message as scripts write it: a number, or the fields of its struct."""
-    if (level, kind) in _ERRORS and len(value) >= 16:
-        return struct.unpack_from("IBBBxII", value)
-    if len(value) == 4:
-        return int.from_bytes(value, "little")
-    return value
 
 
 _CALLS: Final[dict[str, Callable[[Syscalls, dict[str, Any]], Outcome]]] = {

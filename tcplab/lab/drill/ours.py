@@ -58,6 +58,8 @@ class Ours:
         self.remote = options.get("remote_ip") or REMOTE
         self.machine = Machine("dut", ipv4.address(self.local), _MAC, Rng(1))
         self.machine.learn(ipv4.address(self.remote), _PEER)
+        self.machine.mtu = int(options.get("mtu") or self.machine.mtu)
+        self.machine.gso_size = int(options.get("mss") or 0)
         self.clock = _START
         self.machine.now = _START
         self.sent: deque[Sniffed] = deque()
@@ -124,6 +126,8 @@ class Ours:
         function = _CALLS.get(name)
         if function is None:
             raise NotImplementedError("this stack has no such call")
+        if args.get("address") == ("unspec", 0):
+            raise NotImplementedError("this stack knows no AF_UNSPEC")
         waiting = Waiting(function(self, args))
         self.waiting.append(waiting)
         self._happened()
@@ -231,6 +235,7 @@ class Ours:
                         done += self._call("send", fd, rest[done:], plain)
                 except BlockingIOError as error:
                     if self._patient(fd, flags):
+                        self._write_pending(fd, True)
                         raise _Blocked from None
                     if done:
                         return Outcome(done)
@@ -240,12 +245,19 @@ class Ours:
                         return Outcome(done)
                     raise
                 if self._patient(fd, flags) and self._opening(fd):
+                    self._write_pending(fd, done < len(rest))
                     opening = True  # Fast Open: what the SYN took counts only if the handshake succeeds
                     raise _Blocked
                 if done >= len(rest):
                     return Outcome(done)
 
         return attempt
+
+    def _write_pending(self, fd: int, more: bool) -> None:
+        if self._opening(fd):
+            conn = self.machine.sockets[fd].conn
+            assert conn is not None
+            conn.write_pending = more
 
     def _opening(self, fd: int) -> bool:
         sock = self.machine.sockets.get(fd)
@@ -282,7 +294,10 @@ class Ours:
                 return Outcome()
             for watched in self.epolls.values():
                 watched.pop(fd, None)
-            self._blocking(fd, 0, "close", fd)
+            try:
+                self._call("close", fd)
+            except BlockingIOError:  # SO_LINGER waits even with O_NONBLOCK
+                raise _Blocked from None
             return Outcome()
 
         return attempt
@@ -427,8 +442,8 @@ class Ours:
             if deed.name == "tcp_ecn" and deed.value.strip() in ("0", "2"):
                 return ""
             self.machine.sysctl.set(deed.name, deed.value)
-        elif deed.kind == "mtu" and deed.value != "1500":
-            return f"the MTU stays 1500, not {deed.value}"
+        elif deed.kind == "mtu":
+            self.machine.mtu = int(deed.value)
         elif deed.kind == "nstat":
             self.counted = dict(self.machine.counters)
         elif deed.kind == "counted" and self.machine.counters.get(deed.name, 0) == self.counted.get(deed.name, 0):

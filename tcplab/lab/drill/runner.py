@@ -74,6 +74,8 @@ class Runner:
         self.last_inbound: int | None = None
         """The script's time of the last event, if that was an inbound packet."""
         self.leftover: Sniffed | None = None
+        self.began = 0
+        """When the first command had been done and the events began."""
         self.local, self.remote = ipv4.address(stack.local), ipv4.address(stack.remote)
         self._options()
 
@@ -93,6 +95,7 @@ class Runner:
         except ValueError:
             raise ScriptError(self.script.file, 1, "an option's value is no number") from None
         self.strict = "strict_segments" in options
+        self.calls.tolerance = self.tolerance
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -100,6 +103,7 @@ class Runner:
         """All events. Mismatch: something else happened; ScriptError: the script is wrong."""
         if self.script.init is not None:
             self._command(self.script.init[1], self.script.init[0])
+            self.began = self.last_at = self.stack.now()
         for event in self.script.events:
             self._play(event)
         self._finish_call()
@@ -126,6 +130,8 @@ class Runner:
                 elif isinstance(action, Call):
                     self._call(event, action, due, step)
                 elif isinstance(action, Code):
+                    if self.waiting is not None and self.waiting.pending.outcome is not None:
+                        self._finish_call()
                     self.code.run(action.text, event.line, self.stack.info(self.calls.fds.get(self._fd(), -1)))
                 else:
                     self._command(action, event.line)
@@ -141,7 +147,7 @@ class Runner:
         when = event.when
         if when.kind == ANY_TIME:
             return self.stack.now(), _FOREVER
-        base = 0
+        base = self.began
         if when.kind != ABSOLUTE:
             base = self.stack.now()
             inbound = isinstance(event.action, (Packet, Icmp)) and event.action.inbound
@@ -278,7 +284,7 @@ class Runner:
             if not self.stack.exact and pending.at - began > self._tolerated(began):
                 raise Mismatch(event.line, "time", _seconds(began), _seconds(pending.at), "the call blocked")
         else:
-            base = 0 if event.when.kind == ABSOLUTE else due - event.when.start
+            base = self.began if event.when.kind == ABSOLUTE else due - event.when.start
             self.waiting = Waiting(event, args, pending, base + call.until)
 
     def _finish_call(self) -> None:
@@ -289,6 +295,9 @@ class Runner:
         event, pending = waiting.event, waiting.pending
         tolerated = self._tolerated(waiting.until)
         self.stack.finish(pending, waiting.until + max(tolerated, _PATIENCE))
+        last = max((step.at for step in self.story.steps if step.at < waiting.until), default=0)
+        if not self.exact or not self.stack.exact:  # a part of the time since what happened before it ended
+            tolerated = max(tolerated, int(self.percent * (waiting.until - last) / 100))
         if pending.outcome is None:
             raise Mismatch(event.line, "time", _seconds(waiting.until), "the call still blocks", self._state())
         tolerated = max(tolerated, 0 if self.exact and self.stack.exact else self.tolerance)

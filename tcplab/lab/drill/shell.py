@@ -23,6 +23,7 @@ _PROC: Final = re.compile(r"/proc/sys/net/(?:ipv4|core|ipv6|mptcp)/(\S+)")
 @dataclass(frozen=True, slots=True)
 class Deed:
     """What a command does: `sysctl` (name, value), `mtu` (octets), `sleep` (microseconds), `forget` (all metrics),
+    `offload` (name, on or off),
     `nstat` (start counting anew), `counted` (the counter must have moved), `nothing` (it has no meaning here)."""
 
     kind: str
@@ -75,8 +76,10 @@ class _Command:
             yield Deed("sleep", value=str(int(float(words[1]) * 1_000_000)))
         elif name in ("ip", "ifconfig"):
             yield from self._ip(words)
-        elif name in ("tc", "ethtool", "true", "modprobe") or name.startswith("sysctl_restore_"):
-            yield Deed("nothing")  # queueing disciplines and offloads do not exist here
+        elif name == "ethtool":
+            yield from self._ethtool(words[1:])
+        elif name in ("tc", "true", "modprobe") or name.startswith("sysctl_restore_"):
+            yield Deed("nothing")  # there are no queueing disciplines here
         elif name.endswith(".sh"):
             yield from self._script(words[0])
         else:
@@ -124,6 +127,13 @@ class _Command:
             yield Deed("nothing")
         else:
             raise self._refused("of ip, tcp_metrics flush and mtu are known")
+
+    @staticmethod
+    def _ethtool(words: list[str]) -> Iterator[Deed]:
+        """`-K tun0 tso off gso off`; anything else of it is nothing."""
+        pairs = words[2:] if words[:1] in (["-K"], ["--offload"]) else []
+        for name, value in zip(pairs[::2], pairs[1::2], strict=False):
+            yield Deed("offload", name, value)
 
     def _script(self, name: str) -> Iterator[Deed]:
         path = Path(self.file).parent / name
