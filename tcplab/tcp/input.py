@@ -364,8 +364,7 @@ def _our_fin_acked(tcb: Tcb) -> bool:
 
 def _data(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
-    if tcb.state not in _RECEIVES_DATA:
-        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
+    if tcb.state not in _RECEIVES_DATA and not _before_the_fin(tcb, seg):
         return
     deaf = tcb.dead or (tcb.shut_rd and tcb.state is not State.ESTABLISHED)
     if deaf and seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
@@ -382,6 +381,17 @@ def _data(tcb: Tcb, seg: Segment) -> None:
         _out_of_order(tcb, seg, fin)
     elif _has_room(tcb, seg):
         _in_order(tcb, seg, fin)
+
+
+def _before_the_fin(tcb: Tcb, seg: Segment) -> bool:
+    """The peer closed before: only what it repeats is answered. False: the segment is dealt with."""
+    if not seq.before(seg.seq, tcb.rcv_nxt):
+        tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
+        return False
+    if seg.payload and seq.after(seq.add(seg.seq, len(seg.payload)), tcb.rcv_nxt):
+        _nobody_reads(tcb, seg, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
+        return False
+    return True
 
 
 def _has_room(tcb: Tcb, seg: Segment) -> bool:
@@ -402,13 +412,17 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
     return False
 
 
-def _nobody_reads(tcb: Tcb, seg: Segment) -> None:
-    """Data for a socket that was closed, or shut down both ways: nobody can read it (Linux TCPAbortOnData)."""
+def _nobody_reads(tcb: Tcb, seg: Segment, error: int = errno.ECONNRESET) -> None:
+    """Data for a socket that was closed, or shut down both ways, or behind the peer's own FIN: nobody can read it
+    (RFC 9293 3.6.1, Linux TCPAbortOnData).
+    """
     did = "closed the socket" if tcb.dead else "shut down both directions"
+    after = "close()" if tcb.dead else "shutdown()"
+    if not tcb.dead and not tcb.shut_rd:
+        did, after = "read the end", "the FIN"
     tcb.host.counters["TcpExtTCPAbortOnData"] += 1
     tcb.host.reply_rst(seg, tcb.raddr, f"data came, but the application has {did}", "RFC 9293 3.6.1")
-    why = f"data came after {'close' if tcb.dead else 'shutdown'}(): RST"
-    machine.destroy(tcb, Cause.ABORT, why, "RFC 9293 3.6.1", errno.ECONNRESET)
+    machine.destroy(tcb, Cause.ABORT, f"data came after {after}: RST", "RFC 9293 3.6.1", error)
 
 
 def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:

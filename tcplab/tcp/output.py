@@ -281,8 +281,27 @@ def push_one(tcb: Tcb, why: str) -> bool:
     return tcb.snd_nxt != first
 
 
-def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> None:
-    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired."""
+def _behind_the_window(tcb: Tcb, entry: SentSeg) -> bool:
+    """The peer took window back: of what lies behind it now only the first segment may be repeated, and of one that
+    straddles the edge the part before it, which becomes a segment of its own (__tcp_retransmit_skb).
+    """
+    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), entry.seq)
+    if entry.syn or room >= seq.diff(entry.end, entry.seq) - entry.fin:
+        return False
+    if room <= 0:
+        return entry.seq != tcb.snd_una
+    rest = SentSeg(seq.add(entry.seq, room), entry.end, entry.sent, fin=entry.fin)
+    rest.push, rest.lost, rest.ever = entry.push, entry.lost, entry.ever
+    tcb.lost_out += rest.lost
+    entry.end, entry.fin, entry.push = rest.seq, False, False
+    tcb.rtx.insert(tcb.rtx.index(entry) + 1, rest)
+    return False
+
+
+def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> bool:
+    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired. False: it may not leave."""
+    if _behind_the_window(tcb, entry):
+        return False
     host = tcb.host
     tcb.total_retrans += 1
     if not entry.retrans and not probe:
@@ -295,7 +314,7 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
     if entry.syn:
         host.counters["TcpExtTCPSynRetrans"] += 1
         send_syn(tcb, why, ref, rtx=True, with_ack=tcb.state is State.SYN_RECV)
-        return
+        return True
     _collapse(tcb, entry)
     size = seq.diff(entry.end, entry.seq) - entry.fin
     offset = (entry.seq - tcb.snd_base) & seq.MASK
@@ -306,6 +325,7 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
     if tcb.ca_state == RECOVERY:
         tcb.prr_out += 1
     emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
+    return True
 
 
 def _collapse(tcb: Tcb, entry: SentSeg) -> None:

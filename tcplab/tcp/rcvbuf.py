@@ -191,4 +191,5 @@ def taken_beyond(tcb: Tcb, seg: Segment, right: Seq) -> bool:
     """A segment reaches beyond the window's `right` edge: taken all the same while nothing is unread, and if it is
     just its FIN that does (tcp_sequence).
     """
-    return not tcb.rcvq or not seq.after(seq.add(seg.seq, len(seg.payload)), right)
+    nothing_waits = not tcb.rcvq and not tcb.fin_rcvd
+    return nothing_waits or not seq.after(seq.add(seg.seq, len(seg.payload)), right)

@@ -53,7 +53,7 @@ def _emulate_sack(tcb: Tcb, newly_acked: int, duplicate: bool) -> None:
     """Without SACK each duplicate ACK stands for one segment that arrived (tcp_add_reno_sack)."""
     if duplicate:
         before = tcb.sacked_out
-        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - 1, 0))
+        tcb.sacked_out = min(before + 1, max(len(tcb.rtx) - max(tcb.lost_out, 1), 0))  # tcp_limit_reno_sacked
         tcb.delivered += tcb.sacked_out - before
     elif newly_acked:
         left = max(tcb.sacked_out - (newly_acked - 1), 0) if tcb.ca_state != OPEN else 0
@@ -119,10 +119,9 @@ def repeat_lost(tcb: Tcb, why: str, ref: str) -> None:
         if tcb.in_flight >= tcb.cwnd:
             return
         if entry.lost and not entry.retrans:
-            if not seq.before(entry.seq, seq.add(tcb.snd_una, tcb.snd_wnd)) and entry.seq != tcb.snd_una:
-                return  # the peer has shut its window over it
+            if not output.retransmit(tcb, entry, why, ref):
+                return
             counters["TcpExtTCPSlowStartRetrans" if tcb.ca_state == LOSS else "TcpExtTCPFastRetrans"] += 1
-            output.retransmit(tcb, entry, why, ref)
 
 
 def enter_loss(tcb: Tcb) -> None:

@@ -40,14 +40,14 @@ def _retransmit(tcb: Tcb) -> None:
     if not tcb.rtx:
         return
     host = tcb.host
+    if not tcb.snd_wnd and not tcb.dead and tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
+        _window_taken_back(tcb)
+        return
     if tcb.retransmits == 0:
         if tcb.state is State.SYN_SENT:
             tcb.retrans_stamp = tcb.rtx[0].sent
         else:
             tcb.retrans_stamp = host.now
-    if not tcb.snd_wnd and not tcb.dead and tcb.state not in (State.SYN_SENT, State.SYN_RECV):
-        _probe_with_data(tcb)
-        return
     host.counters["TcpExtTCPTimeouts"] += 1
     waited = tcb.rto
     if _write_timeout(tcb):
@@ -66,23 +66,27 @@ def _retransmit(tcb: Tcb) -> None:
     timers.arm(tcb, RTO, host.now + wait, why, "ip-sysctl tcp_syn_linear_timeouts" if linear else "RFC 6298 5.5")
 
 
-def _probe_with_data(tcb: Tcb) -> None:
-    """The peer shut its window over what is in flight: repeats are its window probes, and while it answers them the
-    connection lives (tcp_retransmit_timer, RFC 9293 3.8.6 SHLD-17).
+def _window_taken_back(tcb: Tcb) -> None:
+    """The peer closed the window before what was sent arrived: repeats serve as window probes, and a peer that answers
+    them is not given up (tcp_rtx_probe0_timed_out).
     """
     host = tcb.host
+    begun = tcb.retrans_stamp if tcb.retrans_stamp >= 0 else tcb.rtx[0].sent
+    patience = host.sysctl.tcp_rto_max_ms * MS * 2
+    if tcb.user_timeout:
+        patience = min(patience, tcb.user_timeout)
+    tried = host.now - begun
     silent = host.now - tcb.rcv_tstamp
-    if (
-        silent > 2 * host.sysctl.tcp_rto_max_ms * MS
-        and host.now - tcb.rtx[0].sent > 2 * host.sysctl.tcp_rto_max_ms * MS
-    ):
-        give_up(tcb, "the window stayed shut and the peer fell silent")
+    if (tcb.user_timeout and tried > tcb.user_timeout) or (silent > patience and tried > patience):
+        give_up(tcb, "the peer took its window back, and answers no repeats")
         return
     recovery.enter_loss(tcb)
-    output.retransmit(tcb, tcb.rtx[0], "the peer shut its window over this: the repeat probes it", timers.PROBE_REF)
+    why = f"no ACK for {duration(tcb.rto)}, and the window is 0: the repeat probes it"
+    output.retransmit(tcb, tcb.rtx[0], why, timers.PROBE_REF)
     tcb.backoff += 1
     tcb.rto = min(tcb.rto << 1, host.sysctl.tcp_rto_max_ms * MS)
-    timers.arm(tcb, RTO, host.now + tcb.rto, "the RTO doubles", "RFC 6298 5.5")
+    wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
+    timers.arm(tcb, RTO, host.now + wait, "the RTO doubles", "RFC 6298 5.5")
 
 
 def _write_timeout(tcb: Tcb) -> bool:
@@ -138,20 +142,21 @@ def _persist(tcb: Tcb) -> None:
         tcb.probes_out = 0
         tcb.probes_since = -1
         return
-    waited_out = False
     if tcb.probes_since < 0:
         tcb.probes_since = tcb.host.now
-    elif tcb.user_timeout:
-        waited_out = tcb.host.now - tcb.probes_since >= tcb.user_timeout
     limit = tcb.host.sysctl.tcp_retries2 if not tcb.dead else timers.orphan_retries(tcb)
-    if tcb.probes_out >= limit or waited_out:
-        why = "TCP_USER_TIMEOUT: the window stayed closed" if waited_out else f"{limit} window probes were not answered"
-        give_up(tcb, why)
+    waited = tcb.host.now - tcb.probes_since
+    if tcb.user_timeout and waited >= tcb.user_timeout:
+        give_up(tcb, f"the window stayed closed for {duration(waited)}, as long as TCP_USER_TIMEOUT allows")
+        return
+    if tcb.probes_out >= limit:
+        give_up(tcb, f"{tcb.probes_out} window probes were not answered")
         return
     output.window_probe(
         tcb, f"window probe #{tcb.probes_out + 1}: the peer's window is {tcb.snd_wnd}", timers.PROBE_REF
     )
     if tcb.rtx:
+        tcb.probes_since = -1
         return  # a part of the window was open: it carries data now, under the RTO
     tcb.probes_out += 1
     tcb.backoff = min(tcb.backoff + 1, tcb.host.sysctl.tcp_retries2)

@@ -56,8 +56,11 @@ def rungs(tcb: Tcb, which: int) -> int:
     return keepalive_settings(tcb)[2] if which == KEEPALIVE else 0
 
 
-def arm_rto(tcb: Tcb) -> None:
-    """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto)."""
+def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
+    """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto).
+
+    It runs from now, or from `since` if that is 0 or later.
+    """
     if tcb.expires[TLP] != NEVER:
         stop(tcb, TLP)
     if tcb.request is not None:
@@ -66,6 +69,8 @@ def arm_rto(tcb: Tcb) -> None:
         stop(tcb, RTO)
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
+    if since >= 0:
+        wait = max(since + wait - tcb.host.now, 0)
     arm(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
 
 

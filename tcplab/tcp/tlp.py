@@ -44,21 +44,25 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
 
 
 def fire(tcb: Tcb) -> None:
-    """The probe's time has come: new data if there is some, else the last segment again; then the RTO runs."""
+    """The probe's time has come: new data if there is some, else the last segment again; then the RTO runs, from now,
+    or, when no probe could leave, from when the oldest segment was sent.
+    """
     if not tcb.tlp_high_seq and tcb.rtx and _probe(tcb):
         tcb.tlp_high_seq = tcb.snd_nxt
         tcb.host.counters["TcpExtTCPLossProbes"] += 1
-    timers.arm_rto(tcb)
+        timers.arm_rto(tcb)
+    else:
+        timers.arm_rto(tcb, tcb.rtx[0].sent if tcb.rtx else -1)
 
 
 def _probe(tcb: Tcb) -> bool:
     tcb.tlp_retrans = False
     why = "tail loss probe: no ACK came in two round trips"
-    if output.unsent(tcb):
-        return output.push_one(tcb, f"{why}; new data asks for one")
-    output.retransmit(tcb, tcb.rtx[-1], f"{why}; the last segment again asks for one", REF, probe=True)
-    tcb.tlp_retrans = True
-    return True
+    if output.unsent(tcb) and output.push_one(tcb, f"{why}; new data asks for one"):
+        return True
+    last = f"{why}; the last segment again asks for one"
+    tcb.tlp_retrans = output.retransmit(tcb, tcb.rtx[-1], last, REF, probe=True)
+    return tcb.tlp_retrans
 
 
 def on_ack(tcb: Tcb, seg: Segment, duplicate: bool, dsack: bool) -> None:

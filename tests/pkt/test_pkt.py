@@ -55,11 +55,11 @@ def mutants(text: str) -> list[str]:
             for name in (r"ack (\d+)", r"win (\d+)", r"mss (\d+)", r"sack (\d+)"):
                 number = re.search(name, match["seq"])
                 if number is not None:
-                    at = begin + number.start(1)
-                    found.append(f"{text[:at]}{int(number[1]) + 1}{text[at + len(number[1]) :]}")
+                    at, old = begin + number.start(1), int(number[1])
+                    new = old - 1 if old == 65535 else old + 1
+                    found.append(f"{text[:at]}{new}{text[begin + number.end(1) :]}")
         else:
-            old = match[0]
-            new = "1" if old == "-1" else str(int(old) + 1)
+            new = "1" if match[0] == "-1" else str(int(match[0]) + 1)
             found.append(f"{text[:begin]}{new}{text[match.end() :]}")
     step = max(1, -(-len(found) // 5))
     return found[::step]
