@@ -103,26 +103,34 @@ class Apps:
         if op == "spawn":
             self._ready.append(Task(task.host, task.app, call[1]))
             return None
-        make = self._make if self._emit is None else self._make_and_tell
-        result = make(task, call, retry)
+        if self._emit is not None:
+            result = self._call_and_tell(task, call, retry)
+        elif retry and op == "connect":
+            self._finish_connect(task, call[1])
+            result = None
+        else:
+            result = self._hosts[task.host].call(self._now(), *call)
         if op == "socket":
             task.fd = result
         elif op == "accept":
             task.fd = result[0]
         return result
 
-    def _make(self, task: Task, call: tuple[Any, ...], retry: bool) -> Any:
-        host = self._hosts[task.host]
-        if retry and call[0] == "connect":  # connect(2): once writable, SO_ERROR tells how it went
-            _finish_connect(host, self._now(), call[1])
-            return None
-        return host.call(self._now(), *call)
+    def _finish_connect(self, task: Task, fd: int) -> None:
+        """connect(2): once writable, SO_ERROR tells how it went."""
+        number = self._hosts[task.host].call(self._now(), "getsockopt", fd, "SO_ERROR")
+        if number:
+            raise OSError(number, errno.errorcode.get(number, "error"))
 
-    def _make_and_tell(self, task: Task, call: tuple[Any, ...], retry: bool) -> Any:
+    def _call_and_tell(self, task: Task, call: tuple[Any, ...], retry: bool) -> Any:
         op, *args = call
         conn = self._conn(task, args)
+        result: Any = None
         try:
-            result = self._make(task, call, retry)
+            if retry and op == "connect":
+                self._finish_connect(task, args[0])
+            else:
+                result = self._hosts[task.host].call(self._now(), *call)
         except BlockingIOError:
             raise
         except OSError as error:
@@ -160,12 +168,6 @@ class Apps:
         symbol = errno.errorcode.get(error.errno or 0, str(error.errno)) if error else ""
         shown = "" if error else _result_text(op, result)
         self._emit(Called(self._now(), task.host, task.app, op, _args_text(op, args), shown, symbol, conn, octets))
-
-
-def _finish_connect(host: Host, now: Nanos, fd: int) -> None:
-    number = host.call(now, "getsockopt", fd, "SO_ERROR")
-    if number:
-        raise OSError(number, errno.errorcode.get(number, "error"))
 
 
 def _quote(data: bytes) -> str:

@@ -139,8 +139,7 @@ class Loop:
         """The earliest deadline of a host; host a wins a tie."""
         earliest, whose = NEVER, None
         for host in self._hosts:
-            deadline = host.deadline
-            if deadline < earliest:
+            if (deadline := host.deadline) < earliest:
                 earliest, whose = deadline, host
         return earliest, whose
 

@@ -60,6 +60,7 @@ class World:
         self.link = Link(self.rng, plan.delay)
         self.loop = Loop(tuple(self.hosts.values()), self._settle, self._take_foreign)
         self.apps = Apps(self.hosts, lambda: self.loop.now, emit, self._settle)
+        self._ends = (self.hosts["a"], self.hosts["b"])
         self.frames = 0
         """How many frames were on the wire so far: the serial number of the newest."""
         self._settling = False
@@ -129,7 +130,7 @@ class World:
         if self._settling:  # an application's own call: the loop below sees to it
             return
         self._settling = True
-        a, b = self.hosts["a"], self.hosts["b"]
+        a, b = self._ends
         try:
             while True:
                 if a.out or b.out:
@@ -141,15 +142,16 @@ class World:
 
     def _collect(self) -> None:
         """Put on the wire what the hosts have to send, a's first."""
-        letters: list[tuple[str, Outgoing]] = []
+        fabric = self._fabric
         for name, host in self.hosts.items():
-            letters += [(name, out) for out in host.out]
-            host.out.clear()
-        for name, out in letters:
-            self._fabric.send(name, out.frame)
-        self._fabric.drain()
-        for name, out in letters:
-            self._enter(name, out)
+            for out in host.out:
+                fabric.send(name, out.frame)
+        fabric.drain()
+        for name, host in self.hosts.items():
+            if host.out:
+                letters, host.out = host.out, []
+                for out in letters:
+                    self._enter(name, out)
 
     def _take_foreign(self) -> None:
         """Frames of real programs in the namespaces: their time is the present instant."""

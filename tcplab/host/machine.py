@@ -84,10 +84,10 @@ class Machine:
             dst, _, ethertype = ethernet.parse(frame)
             if dst != self.mac and not dst[0] & 1:
                 self.dropped("", "other host", "", "its destination MAC address is another one than this host's")
-            elif ethertype == ethernet.ETH_ARP:
-                arp.arrives(self, frame)
             elif ethertype == ethernet.ETH_IP:
                 self._ip(frame)
+            elif ethertype == ethernet.ETH_ARP:
+                arp.arrives(self, frame)
             else:
                 self.dropped("", "not IP", "", f"ethertype {ethertype:#06x} is not spoken here")
         except WireError as wrong:
@@ -140,16 +140,17 @@ class Machine:
         """When the next timer is due. Entries that moved are put right on the way."""
         heap = self._timers
         while heap:
-            when: Nanos = heap[0][0]
-            item: Timed | None = heap[0][2]
+            when: Nanos
+            item: Timed | None
+            when, _, item = heap[0]
             if item is None:
                 heappop(heap)
-                continue
-            if item.deadline == when:
+            elif item.deadline == when:
                 return when
-            heappop(heap)
-            item.entry = None
-            self.schedule(item)
+            else:
+                heappop(heap)
+                item.entry = None
+                self.schedule(item)
         return NEVER
 
     def next_timer(self) -> str:
@@ -175,7 +176,7 @@ class Machine:
         elif martian(ip.src) or ip.src == self.addr:
             why = f"{ip_text(ip.src)} cannot be the address of a sender"
             self.dropped("", "martian", "", why, "Linux fib_validate_source")
-        elif ip.offset or ip.mf:
+        elif ip.fragment & ipv4.FRAGMENTED:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
         else:
             self._payload(frame, ip)

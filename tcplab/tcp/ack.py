@@ -41,10 +41,10 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
     if advanced:
-        if not tlp.schedule(tcb, advancing=True):
-            timers.arm_rto(tcb)
         if not tcb.rtx:
             tcb.retrans_stamp = -1
+        if not tcb.rtx or not tlp.schedule(tcb, advancing=True):
+            timers.arm_rto(tcb)
     return True
 
 

@@ -101,7 +101,8 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     length = len(seg.payload)
     if flags & (FIN | SYN):
         length += bool(flags & FIN) + bool(flags & SYN)
-    if (seg.seq != tcb.rcv_nxt or length > window.offered(tcb)) and not _in_window(tcb, seg, length):
+    is_next = seg.seq == tcb.rcv_nxt and (not length or length <= window.offered(tcb))
+    if not is_next and not _in_window(tcb, seg, length):
         return False
     if flags & RST:
         _rst(tcb, seg)

@@ -25,7 +25,7 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
     """Arm the probe in place of the RTO; False: no probe fits here. `advancing`: the RTO would start anew now."""
     host = tcb.host
     if (
-        tcb.request is not None or not tcb.rtx or not tcb.sack_ok
+        not tcb.rtx or tcb.request is not None or not tcb.sack_ok
         or tcb.ca_state != OPEN or not host.sysctl.tcp_early_retrans
         or tcb.state not in _SENDING
     ):  # fmt: skip

@@ -13,12 +13,14 @@ PROTO_TCP: Final = 6
 _HEADER: Final = Struct("!BBHHHBBHII")
 _DF, _MF = 0x4000, 0x2000
 _COUNTER: Final = "IpInHdrErrors"
+FRAGMENTED: Final = 0x3FFF
+"""Any of these bits of `Ipv4.fragment`: it is a part of a packet only."""
 
 
 class Ipv4:
-    """A header that was read. `start` and `end` bound the payload within the buffer; `offset` is in octets."""
+    """A header that was read. `start` and `end` bound the payload; `fragment` is the field with DF, MF and offset."""
 
-    __slots__ = ("src", "dst", "proto", "ttl", "tos", "ident", "df", "mf", "offset", "start", "end")
+    __slots__ = ("src", "dst", "proto", "ttl", "tos", "ident", "fragment", "start", "end")
 
     src: int
     dst: int
@@ -26,11 +28,24 @@ class Ipv4:
     ttl: int
     tos: int
     ident: int
-    df: bool
-    mf: bool
-    offset: int
+    fragment: int
     start: int
     end: int
+
+    @property
+    def df(self) -> bool:
+        """Don't fragment."""
+        return self.fragment & _DF != 0
+
+    @property
+    def mf(self) -> bool:
+        """More fragments follow."""
+        return self.fragment & _MF != 0
+
+    @property
+    def offset(self) -> int:
+        """Where a fragment begins, in octets."""
+        return (self.fragment & 0x1FFF) << 3
 
 
 def parse(buf: bytes, at: int) -> Ipv4:
@@ -49,18 +64,16 @@ def parse_quoted(buf: bytes, at: int) -> Ipv4:
 
 
 def _read(buf: bytes, at: int) -> Ipv4:
-    if len(buf) - at < HEADER:
+    room = len(buf) - at
+    if room < HEADER:
         raise WireError("an IP header is cut off", "short IP", _COUNTER)
     packet = Ipv4()
-    version, packet.tos, total, packet.ident, fragment, packet.ttl, packet.proto, _, packet.src, packet.dst = (
+    version, packet.tos, total, packet.ident, packet.fragment, packet.ttl, packet.proto, _, packet.src, packet.dst = (
         _HEADER.unpack_from(buf, at)
     )
     length = (version & 15) << 2
-    if version >> 4 != 4 or length < HEADER or total < length or at + length > len(buf):
+    if version >> 4 != 4 or length < HEADER or total < length or length > room:
         raise WireError("the IP header's version or lengths make no sense", "IP header", _COUNTER)
-    packet.df = fragment & _DF != 0
-    packet.mf = fragment & _MF != 0
-    packet.offset = (fragment & 0x1FFF) << 3
     packet.start = at + length
     packet.end = at + total
     return packet

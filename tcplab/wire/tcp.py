@@ -15,6 +15,8 @@ PROTO: Final = 6
 _HEADER: Final = Struct("!HHIIHHHH")
 _TS_BLOCK: Final = Struct("!III")
 _TS_HEAD: Final = 0x0101080A  # nop, nop, timestamps: what nearly every segment carries
+_SYN_BLOCK: Final = Struct("!5I")  # mss, sackOK, TS, nop, wscale: what nearly every SYN carries
+_MSS_HEAD, _SACK_TS_HEAD, _WSCALE_HEAD = 0x0204, 0x0402080A, 0x010303
 _LETTERS: Final = ((SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P"), (ACK, "A"), (URG, "U"), (ECE, "E"), (CWR, "W"))
 
 
@@ -65,6 +67,14 @@ def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = T
             seg.mss = seg.wscale = seg.fastopen = None
             seg.sack_ok = False
             seg.sack = ()
+            return seg
+    elif len(raw) == 20:
+        size, head, val, ecr, tail = _SYN_BLOCK.unpack(raw)
+        if size >> 16 == _MSS_HEAD and head == _SACK_TS_HEAD and tail >> 8 == _WSCALE_HEAD:
+            seg.mss, seg.wscale = size & 0xFFFF, tail & 0xFF
+            seg.ts = (val, ecr)
+            seg.sack_ok = True
+            seg.sack, seg.fastopen = (), None
             return seg
     options = tcp_options.parse(raw)
     seg.mss, seg.wscale, seg.sack_ok = options.mss, options.wscale, options.sack_ok

@@ -2,48 +2,12 @@
 
 from __future__ import annotations
 
-from support.pair import MAC_A, MAC_B, A, B
+from support.pair import B
+from support.quick import Quick
 
-from tcplab.host.machine import Machine
-from tcplab.rng import Rng
 from tcplab.units import MS, NEVER, SEC
 
 COUNT = 5_000
-
-
-class Quick:
-    """Two hosts whose frames arrive at once, without events."""
-
-    def __init__(self) -> None:
-        rng = Rng(1)
-        self.a, self.b = Machine("a", A, MAC_A, rng), Machine("b", B, MAC_B, rng)
-        self.a.learn(B, MAC_B)
-        self.b.learn(A, MAC_A)
-        self.now = 0
-
-    def settle(self) -> None:
-        while self.a.out or self.b.out:
-            for host, peer in ((self.a, self.b), (self.b, self.a)):
-                out, host.out = host.out, []
-                for outgoing in out:
-                    peer.on_frame(self.now, outgoing.frame)
-
-    def call(self, host: Machine, op: str, *args: object) -> object:
-        try:
-            result: object = host.call(self.now, op, *args)
-        except BlockingIOError:
-            result = None
-        self.settle()
-        return result
-
-    def run(self, until: int) -> None:
-        while (due := min(self.a.deadline, self.b.deadline)) <= until:
-            self.now = due
-            for host in (self.a, self.b):
-                if host.deadline <= due:
-                    host.on_timer(due)
-            self.settle()
-        self.now = until
 
 
 def test_five_thousand_connections_leave_nothing() -> None:
