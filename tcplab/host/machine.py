@@ -15,7 +15,7 @@ from typing import Any, Final
 from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
-from tcplab.host import arp, icmp, sockets, view
+from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
@@ -130,6 +130,10 @@ class Machine:
         """A snapshot."""
         self.now = now
         return view.of(self)
+
+    def infos(self) -> dict[str, dict[str, int]]:
+        """TCP_INFO of all connections, by their names."""
+        return tcp_info.of_all(self.flows.values())
 
     @property
     def deadline(self) -> Nanos:
