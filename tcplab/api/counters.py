@@ -23,7 +23,7 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpInErrs": "segments that were wrong in some way",
     "TcpInSegs": "segments that came",
     "TcpOutRsts": "RSTs that were sent",
-    "TcpOutSegs": "segments that were sent",
+    "TcpOutSegs": "segments that were sent, without repeats of a connection's own",
     "TcpPassiveOpens": "connections that a listener got",
     "TcpRetransSegs": "segments that were sent again",
     "TcpExtBeyondWindow": "segments with data beyond the right edge of the window",

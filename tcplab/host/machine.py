@@ -247,8 +247,9 @@ class Machine:
         self.send_tcp(src, segment, 0, f"RST: {why}", ref)
 
     def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
-        """Send one TCP segment."""
-        self.counters["TcpOutSegs"] += 1
+        """Send one TCP segment; a repeat counts as TcpRetransSegs alone (__tcp_transmit_skb)."""
+        if not rtx:
+            self.counters["TcpOutSegs"] += 1
         self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
 
     def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:

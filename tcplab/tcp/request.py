@@ -88,6 +88,7 @@ class Request:
             min(self.rcv_wnd, window.MAX_UNSCALED), options,
         )  # fmt: skip
         if rtx:
+            host.counters["TcpOutSegs"] += 1  # tcp_make_synack counts each
             host.counters["TcpRetransSegs"] += 1
             host.counters["TcpExtTCPSynRetrans"] += 1
             self.repeated = True

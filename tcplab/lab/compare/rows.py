@@ -18,7 +18,7 @@ _UNTOLD: Final = ("socket", "accept")
 _LABEL: Final = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")
 _EPHEMERAL: Final = 32768
 _CONN_FIELDS: Final = (
-    "recv_q", "send_q", "not_sent", "options", "mss", "advmss", "cwnd", "ssthresh", "ca_state", "packets_out",
+    "recv_q", "send_q", "not_sent", "options", "mss", "cwnd", "ssthresh", "ca_state", "packets_out",
     "sacked_out", "lost_out", "retrans_out", "total_retrans", "backoff",
 )  # fmt: skip
 _LISTENER_FIELDS: Final = ("accept_len", "max_ack_backlog", "syn_len")
@@ -80,7 +80,7 @@ def of_events(events: Iterable[AnyEvent], names: Mapping[str, Mapping[str, str]]
     """The rows of a trace, in the order of time."""
     flows = Flows(names)
     events = list(events)
-    lost = {event.n: event.why for event in events if isinstance(event, Lost)}
+    lost = {event.n: event.why.partition("#")[0].strip() for event in events if isinstance(event, Lost)}
     rows: list[Row] = []
     for event in events:
         if isinstance(event, Sent):
