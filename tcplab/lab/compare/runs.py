@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 from typing import Final
 
@@ -30,20 +31,18 @@ def ours(source: Source, seed: int | None, engine: str = "sim") -> Run:
 
 def linux(source: Source, seed: int | None, seats: str = "both") -> Run:
     """With the kernel in `seats`, in real time. EngineError: this machine cannot, or may not."""
+    runner = Runner(source, ENGINES[seats], seed)
     haste = hurry()
     try:
-        runner = Runner(source, ENGINES[seats], seed)
-        try:
-            runner.start_paced(headless=True)
-            while not runner.ended:
-                left = runner.timeout()
-                select.select(runner.world.filenos(), [], [], _HEARTBEAT if left is None else min(left, _HEARTBEAT))
-                runner.catch_up()
-            return _run(runner, "linux")
-        finally:
-            runner.close()
+        runner.start_paced(headless=True)
+        while not runner.ended:
+            left = runner.timeout()
+            select.select(runner.world.filenos(), [], [], _HEARTBEAT if left is None else min(left, _HEARTBEAT))
+            runner.catch_up()
+        return _run(runner, "linux")
     finally:
         calm(haste)
+        runner.close()
 
 
 def _run(runner: Runner, stack: str) -> Run:
@@ -56,4 +55,10 @@ def _run(runner: Runner, stack: str) -> Run:
             variables[mark] |= rows.variables_of(view, flows)
             counters[host] = view.counters
     notes = [note for kernel in runner.world.kernels for note in kernel.notes]
-    return Run(stack, found, counters, variables, runner.world.loop.now, runner.error, notes)
+    return Run(stack, found, counters, variables, runner.world.loop.now, _where(runner.error), notes)
+
+
+def _where(error: str) -> str:
+    """Where a script ended before its end; the stacks have their own words for why, and its errno is a call's."""
+    found = re.match(r".+:(\d+): ", error)
+    return f"at line {found[1]}" if found else error
