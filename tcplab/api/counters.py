@@ -86,6 +86,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPToZeroWindowAdv": "the window was closed",
     "TcpExtTCPWantZeroWindowAdv": "the window should have been closed, but may not shrink",
     "TcpExtTCPWinProbe": "probes of a closed window",
+    "TcpExtTW": "TIME_WAITs that began, and orphans in FIN_WAIT_2",
+    "TcpExtTWKilled": "the same, of at most 4 s",
     "TcpExtTWRecycled": "TIME_WAIT port pairs that connect() took over",
 }
 

@@ -73,9 +73,9 @@ class KernelHost:
     # --- for whoever drives -----------------------------------------------------------------------------------
 
     def on_frame(self, now: Nanos, frame: bytes) -> None:
-        """It has arrived already, by the device; here is looked at what that changed."""
+        """It has arrived already, by the device; here is looked at what that changed, and whom it wakes."""
         self._numbers.arrived(frame)
-        self.look(now)
+        self.poll(now)
 
     def sent(self, frame: bytes) -> None:
         """The kernel put this frame on the wire."""

@@ -17,6 +17,8 @@ _UNTOLD: Final = ("socket", "accept")
 """Calls whose result is a descriptor."""
 _LABEL: Final = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")
 _EPHEMERAL: Final = 32768
+_OLD: Final = "old"
+_FAR, _NEAR = 1 << 31, 1 << 18
 _CONN_FIELDS: Final = (
     "recv_q", "send_q", "not_sent", "options", "mss", "cwnd", "ssthresh", "ca_state", "packets_out",
     "sacked_out", "lost_out", "retrans_out", "total_retrans", "backoff",
@@ -106,11 +108,17 @@ def _segment(event: Sent, flows: Flows, lost: str) -> Row:
     if event.proto != "tcp":
         return Row(event.t, SEGMENT, who, "", _LABEL.sub("", event.text), fields, event.why)
     kind = event.flags.replace("P", "") or "none"
-    key = f"{kind} {event.rseq}:{event.rseq + event.len}({event.len})"
+    first = _number(event.rseq)
+    key = f"{kind} {first}:{event.rseq + event.len}({event.len})" if first != _OLD else f"{kind} {_OLD}({event.len})"
     fields |= {"PSH": str("P" in event.flags), "win": str(event.win), "options": _options(event.opts)}
     if "A" in event.flags:
-        fields["ack"] = str(event.rack)
+        fields["ack"] = _number(event.rack)
     return Row(event.t, SEGMENT, who, flows.of(event.conn), key, fields, event.why)
+
+
+def _number(relative: int) -> str:
+    """What lies far before the ISN belongs to a connection before this one, and to chance."""
+    return _OLD if _FAR < relative < 2**32 - _NEAR else str(relative)
 
 
 def _options(text: str) -> str:
