@@ -104,7 +104,7 @@ class KernelHost:
         """Tell of every state that is another one than before."""
         if self._emit is None:
             return
-        found = {entry.conn: entry.state for entry in self._diag.dump() if entry.state is not State.LISTEN}
+        found: dict[str, State] = {entry.conn: entry.state for entry in self._diag.dump() if entry.state is not State.LISTEN}
         for conn, state in found.items():
             old = self._states.get(conn, State.CLOSED)
             if state is not old:

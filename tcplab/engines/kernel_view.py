@@ -53,7 +53,9 @@ def of(
     listeners = []
     for entry in entries:
         if entry.state is State.LISTEN:
-            requests = [one for one in entries if one.state is State.SYN_RECV and _port(one.local) == _port(entry.local)]
+            requests = [
+                one for one in entries if one.state is State.SYN_RECV and _port(one.local) == _port(entry.local)
+            ]
             listeners.append(_listener(entry, requests, fds.get(entry.conn, -1), now))
         elif entry.state is not State.SYN_RECV or entry.info:
             conns.append(_connection(entry, fds.get(entry.conn, -1), numbers, now))

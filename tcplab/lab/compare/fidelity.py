@@ -1,6 +1,6 @@
 """Every difference to Linux that is meant, with its reason: one file, which the README's table is made from.
 
-    python -m tcplab.lab.compare.fidelity        prints the table
+python -m tcplab.lab.compare.fidelity        prints the table
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _LISTENER_FIELDS: Final = ("accept_len", "max_ack_backlog", "syn_len")
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One thing that happened. Rows of the same `track` (kind, who, flow) are aligned by `key`, then `fields` compared."""
+    """One thing that happened. Rows of the same `track` are aligned by `key`, then their `fields` are compared."""
 
     t: Nanos
     kind: str
@@ -46,7 +46,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct):
-    """A whole run. `variables`: at each mark, and at the end, of each host what it holds; `notes`: what was otherwise."""
+    """A whole run. `variables`: what each host holds at each mark and at the end; `notes`: what could not be had."""
 
     stack: str
     rows: list[Row]

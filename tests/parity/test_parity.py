@@ -1,0 +1,78 @@
+"""Our TCP beside the kernel's: small scripts in the lab's language, and packet scripts, each without a difference
+but those that are meant. The folders are the sections of what was measured on Linux.
+
+The kernel takes its time: the scripts run side by side, in forked processes. What fails beside others is tried again
+alone: a busy machine makes a kernel late.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tcplab.lab.compare import align, drilled, fidelity, report, runs
+from tcplab.lab.exercise import load
+
+HERE = Path(__file__).parent
+SCRIPTS = sorted(path for path in HERE.rglob("*") if path.suffix in (".lab", ".pkt"))
+NAMES = [str(path.relative_to(HERE)) for path in SCRIPTS]
+WORKERS = 12
+SEED = 7
+Judged = tuple[bool, str, frozenset[str]]
+"""Whether there is no unexplained difference; the report; the entries of the fidelity table that were needed."""
+
+pytestmark = pytest.mark.root
+
+
+def judge(path: Path) -> Judged:
+    """Compare one script."""
+    if path.suffix == ".pkt":
+        ours, linux = drilled.both(path)
+    else:
+        source = load(str(path))
+        linux = runs.linux(source, SEED)
+        ours = runs.ours(source, SEED)
+    found = align.compare(ours, linux, align.Tolerance())
+    unexplained = fidelity.explain(found)
+    text = report.as_text(report.of(path.name, "both", "Linux", found, unexplained, linux))
+    return unexplained == 0, text, frozenset(one.id for one in found.differences() if one.id)
+
+
+def seconds(path: Path) -> float:
+    """How long the script says that it takes."""
+    text = path.read_text()
+    waits = sum(float(number) / (1000 if unit else 1) for number, unit in re.findall(r"^wait ([\d.]+)(m?)s", text, re.M))
+    return waits + sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
+
+
+@pytest.fixture(scope="module")
+def judged() -> Iterator[dict[Path, Judged]]:
+    """All of them, the longest first."""
+    if os.geteuid() != 0:
+        pytest.skip("the kernel's TCP is compared as root only")
+    scripts = sorted(SCRIPTS, key=seconds, reverse=True)
+    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("fork"), max_tasks_per_child=None) as pool:
+        found = dict(zip(scripts, pool.map(judge, scripts), strict=True))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as alone:
+        for _ in range(2):
+            again = [path for path, (good, _, _) in found.items() if not good]
+            found.update(zip(again, alone.map(judge, again), strict=True))
+    yield found
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)
+def test_no_difference_that_is_not_meant(path: Path, judged: dict[Path, Judged]) -> None:
+    good, text, _ = judged[path]
+    assert good, text
+
+
+def test_every_difference_that_is_meant_is_one(judged: dict[Path, Judged]) -> None:
+    needed = frozenset[str]().union(*(ids for _, _, ids in judged.values()))
+    told = {one.id for one in fidelity.table() if one.sign}
+    assert told <= needed, "these do not show in any script: either they are gone, or a script is missing"
