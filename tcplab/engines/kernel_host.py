@@ -104,7 +104,8 @@ class KernelHost:
         """Tell of every state that is another one than before."""
         if self._emit is None:
             return
-        found: dict[str, State] = {entry.conn: entry.state for entry in self._diag.dump() if entry.state is not State.LISTEN}
+        entries = self._diag.dump()
+        found: dict[str, State] = {entry.conn: entry.state for entry in entries if entry.state is not State.LISTEN}
         for conn, state in found.items():
             old = self._states.get(conn, State.CLOSED)
             if state is not old:

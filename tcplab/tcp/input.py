@@ -17,7 +17,6 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
-    sack,
     seq,
     sndbuf,
     syn_sent,
@@ -245,7 +244,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     syn_sent.established(tcb)
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
-        sack.duplicate(tcb, tcb.irs, tcb.rcv_nxt, old=True)
+        data.seen_before(tcb, tcb.irs, tcb.rcv_nxt)
         tcb.pending |= delack.NOW
     return True
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -47,23 +46,24 @@ def judge(path: Path) -> Judged:
 def seconds(path: Path) -> float:
     """How long the script says that it takes."""
     text = path.read_text()
-    waits = sum(float(number) / (1000 if unit else 1) for number, unit in re.findall(r"^wait ([\d.]+)(m?)s", text, re.M))
-    return waits + sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
+    waits = re.findall(r"^wait ([\d.]+)(m?)s", text, re.M)
+    total = sum(float(number) / (1000 if unit else 1) for number, unit in waits)
+    return total + sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
 
 
 @pytest.fixture(scope="module")
-def judged() -> Iterator[dict[Path, Judged]]:
+def judged() -> dict[Path, Judged]:
     """All of them, the longest first."""
     if os.geteuid() != 0:
         pytest.skip("the kernel's TCP is compared as root only")
     scripts = sorted(SCRIPTS, key=seconds, reverse=True)
-    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("fork"), max_tasks_per_child=None) as pool:
+    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("fork")) as pool:
         found = dict(zip(scripts, pool.map(judge, scripts), strict=True))
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as alone:
         for _ in range(2):
             again = [path for path, (good, _, _) in found.items() if not good]
             found.update(zip(again, alone.map(judge, again), strict=True))
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tcplab.api.events import Called
 from tcplab.api.stack import Outgoing
+from tcplab.engines.errors import EngineError
 from tcplab.engines.haste import calm, hurry
 from tcplab.engines.tracer import Tracer
 from tcplab.host.options import OPTIONS
@@ -133,6 +134,8 @@ def both(path: Path) -> tuple[Run, Run]:
         finally:
             calm(haste)
         return _play(script, Ours(script.options)), linux
+    except NotHere as wrong:
+        raise EngineError(str(wrong)) from None
     except ScriptError as wrong:
         raise LabError("", str(wrong)) from None
 
@@ -149,8 +152,6 @@ def _play(script: Script, stack: Ours | Kernel) -> Run:
         runner.tolerance = max(runner.tolerance, _LATE)
         try:
             runner.run()
-        except NotHere:
-            raise
         except Mismatch as mismatch:
             error = f"line {mismatch.line}: {mismatch.field}: expected {mismatch.expected}, saw {mismatch.saw}"
         end = stack.now()

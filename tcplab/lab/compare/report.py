@@ -10,6 +10,7 @@ from tcplab.units import US, Nanos
 
 _MARKS = {"only ours": "-", "only linux": "+"}
 _TIME = 11
+_SEATS = {"a": "as host a", "b": "as host b", "both": "in its place"}
 
 
 class Report(msgspec.Struct):
@@ -42,7 +43,7 @@ def as_json(report: Report) -> str:
 
 def as_text(report: Report, brief: bool = False) -> str:
     """For people: a line for each row, with both times; `brief`: the differences alone."""
-    lines = [f"{report.script}: tcplab in virtual time beside {report.kernel} in seat {report.seats}"]
+    lines = [f"{report.script}: tcplab in virtual time beside {report.kernel} {_SEATS[report.seats]}"]
     if not brief:
         lines.append(f"   {'tcplab':>{_TIME}}  {'linux':>{_TIME}}")
     for pair in report.pairs:
