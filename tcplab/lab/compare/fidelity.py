@@ -5,6 +5,7 @@ python -m tcplab.lab.compare.fidelity        prints the table
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
@@ -15,6 +16,7 @@ import msgspec
 
 from tcplab.lab.compare.align import Comparison, Difference
 
+BEGIN, END = "<!-- fidelity -->\n", "<!-- end of fidelity -->\n"
 FILE: Final = Path(__file__).with_name("fidelity.toml")
 
 
@@ -72,5 +74,14 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+def written(text: str) -> str:
+    """`text` with the table between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}{markdown()}\n{END}{rest.partition(END)[2]}"
+
+
 if __name__ == "__main__":
-    print(markdown())
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(written(Path(sys.argv[1]).read_text()))
+    else:
+        print(markdown())
