@@ -27,9 +27,7 @@ from tcplab.cli import exits, options
 @options.seed
 @click.option("--brief", is_flag=True, help="The differences only.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-def command(
-    script: str, seats: str, engine: str, tolerance: int, seed: int | None, brief: bool, as_json: bool
-) -> int:
+def command(script: str, seats: str, engine: str, tolerance: int, seed: int | None, brief: bool, as_json: bool) -> int:
     """Play SCRIPT on our stack in virtual time and with the kernel's TCP in real time; lay both side by side.
 
     Exit code 0: no difference but those that are meant (the README lists them), 1: others.

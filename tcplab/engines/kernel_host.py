@@ -186,8 +186,9 @@ class KernelHost:
 
     def _sysctl(self, name: str, *value: Any) -> Any:
         if not value:
+            path = self._setting(name)
             with self._namespaces.inside(self.name):
-                return self._setting(name).read_text().strip()
+                return path.read_text().strip()
         if name == "tcp_congestion_control":  # a namespace takes only those that everybody may have; a socket takes any
             self.congestion = str(value[0])
             return None
