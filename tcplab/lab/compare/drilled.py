@@ -121,7 +121,9 @@ def _info(stack: Stack, fd: int) -> dict[str, int]:
 
 def _said(args: dict[str, Any]) -> str:
     """The arguments that are the same on every stack."""
-    return " ".join(f"{name}={value}" for name, value in args.items() if isinstance(value, int) and not name.endswith("fd"))
+    return " ".join(
+        f"{name}={value}" for name, value in args.items() if isinstance(value, int) and not name.endswith("fd")
+    )
 
 
 def _result(name: str, outcome: Outcome | None) -> str:
@@ -165,8 +167,8 @@ def _play(script: Script, stack: Ours | Kernel) -> Run:
             runner.run()
         except Mismatch as mismatch:
             error = f"line {mismatch.line}: {mismatch.field}: expected {mismatch.expected}, saw {mismatch.saw}"
-        end = stack.now()
-        while recorder.sniff(end + _LAST) is not None:
+        last = stack.now() + _LAST
+        while recorder.sniff(last) is not None:
             pass
         counters = dict(stack.machine.counters) if isinstance(stack, Ours) else stack.host.counters()
         moved = {name: count - before.get(name, 0) for name, count in counters.items() if count != before.get(name, 0)}
@@ -180,6 +182,6 @@ def _play(script: Script, stack: Ours | Kernel) -> Run:
     events = sorted([*recorder.tracer.events, *recorder.called()], key=lambda event: event.t)
     found, _ = rows.of_events(events, {})
     return Run(
-        "tcplab" if isinstance(stack, Ours) else "linux", found, {"a": moved}, {"": variables}, end * US, error,
+        "tcplab" if isinstance(stack, Ours) else "linux", found, {"a": moved}, {"": variables}, last * US, error,
         runner.story.notes,
     )  # fmt: skip
