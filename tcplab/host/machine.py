@@ -15,7 +15,7 @@ from typing import Any, Final
 from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
-from tcplab.host import arp, icmp, sockets, view
+from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
@@ -126,6 +126,10 @@ class Machine:
         """A snapshot."""
         self.now = now
         return view.of(self)
+
+    def infos(self) -> dict[str, dict[str, int]]:
+        """TCP_INFO of all connections, by their names."""
+        return tcp_info.of_all(self.flows.values())
 
     @property
     def deadline(self) -> Nanos:
@@ -252,8 +256,9 @@ class Machine:
         self.send_tcp(src, segment, 0, f"RST: {why}", ref)
 
     def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
-        """Send one TCP segment."""
-        self.counters["TcpOutSegs"] += 1
+        """Send one TCP segment; what repeats its connection's own octets is not counted (__tcp_transmit_skb)."""
+        if not rtx:
+            self.counters["TcpOutSegs"] += 1
         mac = self.neighbours.get(dst)
         if mac is None:  # itself, a stranger, or behind the gateway
             self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)

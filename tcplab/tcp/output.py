@@ -100,7 +100,7 @@ def send_syn(
     tcb.segs_out += 1
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx or with_ack)  # the SYN,ACK repeats our SYN
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:
