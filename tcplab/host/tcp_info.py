@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, output, sndbuf, tso
+from tcplab.tcp import chrono, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
 from tcplab.tcp.sack import DUPTHRESH
-from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, Tcb
+from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, NO_PACING, Tcb
 from tcplab.units import MS, US
 
 STATES: Final = {
@@ -21,7 +21,7 @@ STATES: Final = {
 """A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
-NO_LIMIT: Final = tso.NO_PACING
+NO_LIMIT: Final = NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
 _DELACK_MAX: Final = 200 * MS
@@ -101,7 +101,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "reordering": DUPTHRESH,
         "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
         "total_retrans": tcb.total_retrans,
-        "pacing_rate": tso.pacing_rate(tcb),
+        "pacing_rate": tcb.pacing_rate,
         "max_pacing_rate": NO_LIMIT,
         "bytes_acked": tcb.bytes_acked,
         "bytes_received": tcb.bytes_received,

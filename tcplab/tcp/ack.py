@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import cc, chrono, delack, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp
+from tcplab.tcp import chrono, delack, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp, tso
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import ACK, PSH, Segment
@@ -37,7 +37,8 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     limited = newly_acked > 0 and output.cwnd_limited(tcb)
     recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
     if limited and tcb.ca_state in (OPEN, DISORDER, LOSS):
-        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, tcb.delivered - delivered)
+        tcb.cc.on_ack(tcb, tcb.delivered - delivered)
+    tcb.pacing_rate = tso.pacing_rate(tcb)
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
     if advanced:
@@ -112,7 +113,7 @@ def _window_opened(tcb: Tcb) -> None:
 def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     """Drop what is acknowledged, take the RTT, move SND.UNA (tcp_clean_rtx_queue). How many segments went."""
     done = fresh = 0
-    first_sent = -1
+    first_sent = last_sent = -1
     repeated = False
     for entry in tcb.rtx:
         if entry.end != number and seq.after(entry.end, number):
@@ -130,8 +131,10 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
             tcb.retrans_out -= 1
         if entry.ever:
             repeated = True
-        elif first_sent < 0 and not entry.sacked:
-            first_sent = entry.sent
+        elif not entry.sacked:
+            last_sent = entry.sent
+            if first_sent < 0:
+                first_sent = last_sent
     del tcb.rtx[:done]
     if not tcb.sack_ok and done and tcb.sacked_out:  # duplicate ACKs told of some before (tcp_remove_reno_sacks)
         fresh = max(done - tcb.sacked_out, 1)
@@ -148,18 +151,24 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
         tcb.notices.acked(tcb)
     if not tcb.rtx:
         chrono.stop(tcb, chrono.BUSY)
-    _sample(tcb, seg, first_sent, repeated)
+    tcb.cc.on_sample(tcb, done, _sample(tcb, seg, first_sent, last_sent, repeated))
     return done
 
 
-def _sample(tcb: Tcb, seg: Segment, first_sent: int, repeated: bool) -> None:
-    """Karn's rule, or the echoed timestamp (RFC 6298 3, RFC 7323 4); without either the RTO stays as it is."""
+def _sample(tcb: Tcb, seg: Segment, first_sent: int, last_sent: int, repeated: bool) -> int:
+    """Karn's rule, or the echoed timestamp (RFC 6298 3, RFC 7323 4); without either the RTO stays as it is.
+
+    The round trip of the newest segment in microseconds, for the congestion control; -1: nobody knows.
+    """
     if first_sent >= 0 and not repeated:
         rtt.sample(tcb, (tcb.host.now - first_sent) // US)
-    elif seg.ts is not None and tcb.ts_ok and seg.ts[1]:
+        return (tcb.host.now - last_sent) // US
+    if seg.ts is not None and tcb.ts_ok and seg.ts[1]:
         echoed = rtt.from_timestamp(tcb, seg.ts[1])
         if echoed > 0:
             rtt.sample(tcb, echoed)
+        return echoed
+    return -1
 
 
 def fin_acked(tcb: Tcb) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import chrono, negotiate, recovery, seq, sndbuf, timers
+from tcplab.tcp import cc, chrono, negotiate, recovery, seq, sndbuf, timers
 from tcplab.tcp.env import Env
 from tcplab.tcp.siphash import siphash
 from tcplab.tcp.tcb import LOSS, Tcb
@@ -226,7 +226,7 @@ def _data_acknowledged(tcb: Tcb) -> None:
 
 def _repeat_data(tcb: Tcb) -> None:
     """The data did not get through: again at once, without blaming congestion (..._non_congestion_loss_retransmit)."""
-    tcb.ca_state = LOSS
+    cc.change_state(tcb, LOSS)
     tcb.high_seq = tcb.snd_nxt
     for entry in tcb.rtx:
         entry.lost = True

@@ -285,6 +285,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
+    if not tcb.rtx:
+        tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
     entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end

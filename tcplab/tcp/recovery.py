@@ -90,7 +90,7 @@ def _enter_recovery(tcb: Tcb, delivered: int) -> None:
     tcb.high_seq = tcb.snd_nxt
     tcb.prior_cwnd = tcb.cwnd
     tcb.prr_delivered = tcb.prr_out = 0
-    tcb.ssthresh = cc.CONTROLLERS[tcb.congestion].ssthresh(tcb, "loss")
+    tcb.ssthresh = tcb.cc.ssthresh(tcb, "loss")
     tcb.ca_state = RECOVERY
     _proportional_rate(tcb, delivered, False)
     _note(tcb, f"recovery cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "loss seen by later arrivals: ssthresh is set")
@@ -131,9 +131,9 @@ def enter_loss(tcb: Tcb) -> None:
     """The RTO fired: all that is not SACKed counts as lost, one segment may go (RFC 5681 3.1, tcp_enter_loss)."""
     if tcb.ca_state != LOSS:
         flight = tcb.cwnd
-        tcb.ssthresh = cc.CONTROLLERS[tcb.congestion].ssthresh(tcb, "RTO")
+        tcb.ssthresh = tcb.cc.ssthresh(tcb, "RTO")
         _note(tcb, f"cwnd {flight}>1", "RTO: ssthresh is half of what was in flight, cwnd one segment")
-    tcb.ca_state = LOSS
+    cc.change_state(tcb, LOSS)
     tcb.cwnd = 1
     tcb.cwnd_cnt = 0
     tcb.high_seq = tcb.snd_nxt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from tcplab.api.states import Cause
-from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, rtt, seq, sndbuf, timers
+from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, rtt, seq, sndbuf, timers, tso
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 from tcplab.units import MS, SEC, Nanos
 from tcplab.wire.tcp import ACK, RST, SYN, Segment
@@ -100,6 +100,8 @@ def established(tcb: Tcb) -> None:
     tcb.pushed_seq = tcb.snd_nxt
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
+    tcb.cc.init(tcb)
+    tcb.pacing_rate = tso.pacing_rate(tcb)
     opened(tcb)
 
 

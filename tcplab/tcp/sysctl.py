@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
+from tcplab.tcp import cc
+
 Value: TypeAlias = int | tuple[int, ...] | str
-"""A number; several (`tcp_rmem`); or text (`tcp_fastopen_key`)."""
+"""A number; several (`tcp_rmem`); or text (`tcp_congestion_control`)."""
 
 
 class Knob(NamedTuple):
-    """One setting: its allowed range is `low` .. `high`, both included; for several numbers, of each of them."""
+    """One setting: its allowed range is `low` .. `high`, both included; for several numbers, of each of them.
+
+    What text may be is in `accepts`, and `check` makes of it what is kept.
+    """
 
     name: str
     default: Value
@@ -23,21 +29,24 @@ class Knob(NamedTuple):
     unit: str
     text: str
     source: str
+    accepts: str = ""
+    check: Callable[[str], str] = str
 
     @property
     def span(self) -> str:
         """The range, in words."""
         if isinstance(self.default, str):
-            return "8 hexadecimal digits four times, joined by -"
+            return self.accepts
         each = f"{len(self.default)} numbers, each " if isinstance(self.default, tuple) else ""
         return each + (f"{self.low} .. {self.high}" if self.high < _INT else f"from {self.low}")
 
     def take(self, given: Value) -> Value:
         """`given`, a number or its text as sysctl(8) takes it, as this knob's value. EINVAL: out of range."""
         if isinstance(self.default, str):
-            if re.fullmatch(_KEY, str(given)):
-                return str(given).lower()
-            raise self._refused(given)
+            try:
+                return self.check(str(given))
+            except ValueError:
+                raise self._refused(given) from None
         try:
             if isinstance(given, str):
                 numbers = tuple(int(word, 0) for word in given.split())
@@ -63,6 +72,28 @@ _BYTE: Final = 255
 _INT: Final = 2**31 - 1
 _KEY: Final = r"(?:[0-9a-fA-F]{8}-){3}[0-9a-fA-F]{8}"
 
+
+def _key(given: str) -> str:
+    if not re.fullmatch(_KEY, given):
+        raise ValueError
+    return given.lower()
+
+
+def _controller(given: str) -> str:
+    if given not in cc.CONTROLLERS:
+        raise OSError(errno.ENOENT, f"no congestion control {given} here; there are {', '.join(cc.CONTROLLERS)}")
+    return given
+
+
+def _controllers(given: str) -> str:
+    return " ".join(_controller(name) for name in given.split())
+
+
+def _fixed(given: str) -> str:
+    raise OSError(errno.EPERM, "tcp_available_congestion_control can only be read")
+
+
+
 KNOBS: Final[dict[str, Knob]] = {
     knob.name: knob
     for knob in (
@@ -86,7 +117,10 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_fastopen", 1, 0, _INT, "bits",
             "1 client, 2 server, 4 client without cookie, 0x200 server without, 0x400 every listener", "RFC 7413",
         ),
-        Knob("tcp_fastopen_key", "random", 0, 0, "key", "of Fast Open's cookies; random: the host's own", "ip-sysctl"),
+        Knob(
+            "tcp_fastopen_key", "random", 0, 0, "key", "of Fast Open's cookies; random: the host's own", "ip-sysctl",
+            "8 hexadecimal digits four times, joined by -", _key,
+        ),
         Knob(
             "tcp_fastopen_blackhole_timeout_sec", 0, 0, _INT, "s",
             "Fast Open rests this long after three timeouts in a row, then twice as long; 0: never", "ip-sysctl",
@@ -116,6 +150,20 @@ KNOBS: Final[dict[str, Knob]] = {
         Knob("tcp_rto_min_us", 200_000, 1, _INT, "us", "lower bound of RTTVAR in the RTO", "ip-sysctl"),
         Knob("tcp_rto_max_ms", 120_000, 1000, 120_000, "ms", "upper bound of the RTO", "ip-sysctl"),
         Knob("tcp_invalid_ratelimit", 500, 0, _INT, "ms", "least time between two complaining ACKs", "ip-sysctl"),
+        Knob(
+            "tcp_congestion_control", cc.DEFAULT, 0, 0, "name", "the congestion control of new sockets", "tcp(7)",
+            "a name of tcp_available_congestion_control", _controller,
+        ),
+        Knob(
+            "tcp_available_congestion_control", " ".join(cc.CONTROLLERS), 0, 0, "names",
+            "the congestion controls that there are", "tcp(7)", "nothing: it can only be read", _fixed,
+        ),
+        Knob(
+            "tcp_allowed_congestion_control", " ".join(cc.CONTROLLERS), 0, 0, "names",
+            "those that TCP_CONGESTION may choose", "tcp(7)", "names of tcp_available_congestion_control", _controllers,
+        ),
+        Knob("tcp_pacing_ss_ratio", 200, 0, 1000, "%", "the pacing rate in slow start, of cwnd a round trip", "ip-sysctl"),
+        Knob("tcp_pacing_ca_ratio", 120, 0, 1000, "%", "the same in congestion avoidance", "ip-sysctl"),
         Knob("tcp_slow_start_after_idle", 1, 0, 1, "bool", "fall back to slow start after an idle RTO", "ip-sysctl"),
         Knob(
             "tcp_rmem", (4096, 131_072, 33_554_432), 1, _INT, "octets",
@@ -141,6 +189,9 @@ class Sysctl:
     __slots__ = tuple(KNOBS)
 
     tcp_fastopen_key: str
+    tcp_congestion_control: str
+    tcp_available_congestion_control: str
+    tcp_allowed_congestion_control: str
     tcp_rmem: tuple[int, int, int]
     tcp_wmem: tuple[int, int, int]
     ip_local_port_range: tuple[int, int]
@@ -148,6 +199,7 @@ class Sysctl:
     def __init__(self) -> None:
         for name, knob in KNOBS.items():
             setattr(self, name, knob.default)
+        self.tcp_available_congestion_control = self.tcp_allowed_congestion_control = " ".join(cc.CONTROLLERS)
 
     def __getattr__(self, name: str) -> int:  # reached for names without a slot only; types the slots for mypy
         raise AttributeError(name)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
+from tcplab.tcp import cc
 from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
+    from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
     from tcplab.tcp.notices import Notices
 
@@ -22,6 +24,7 @@ INIT_CWND: Final = 10  # RFC 6928
 INIT_RTO: Final = 1 * SEC  # RFC 6298 (2.1)
 QUICKACKS: Final = 16  # Linux TCP_MAX_QUICKACKS
 ATO_MIN: Final = 40 * MS
+NO_PACING: Final = 2**64 - 1
 
 OPEN, DISORDER, RECOVERY, LOSS = "Open", "Disorder", "Recovery", "Loss"
 
@@ -102,13 +105,13 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork", "cwnd",
+        "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd",
         "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done",
         "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
         "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2",
         "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq",
         "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat",
-        "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "probes_since",
+        "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending", "pingpong", "prior_cwnd", "probes_out", "probes_since",
         "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
         "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
         "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
@@ -118,6 +121,8 @@ class Tcb:
         "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
         "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok",
     )  # fmt: skip
+
+    cc: Controller
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
         self.host = host
@@ -247,7 +252,7 @@ class Tcb:
         """That probe was a repeat."""
 
         # Loss and congestion; counts are segments.
-        self.congestion = "reno"
+        cc.assign(self, host.sysctl.tcp_congestion_control)
         self.ca_state = OPEN
         self.cwnd = INIT_CWND
         self.cwnd_cnt = 0
@@ -258,6 +263,8 @@ class Tcb:
         self.high_seq: Seq = 0
         self.sacked_out = self.lost_out = self.retrans_out = 0
         self.dupacks = 0
+        self.pacing_rate = NO_PACING
+        """Octets a second, as of the last ACK (sk_pacing_rate)."""
         self.prior_cwnd = self.prr_delivered = self.prr_out = 0
         self.lsndtime: Nanos = -1
 
@@ -305,6 +312,11 @@ class Tcb:
     def label(self) -> str:
         """`10.77.0.1:40001>10.77.0.2:80`"""
         return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
+
+    @property
+    def congestion(self) -> str:
+        """The name of its congestion control."""
+        return self.cc.name
 
     @property
     def data_end(self) -> Seq:

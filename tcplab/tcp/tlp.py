@@ -10,7 +10,7 @@ from typing import Final
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import cc, output, seq, timers
+from tcplab.tcp import output, seq, timers
 from tcplab.tcp.tcb import OPEN, RTO, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, US, Nanos
 from tcplab.wire.tcp import Segment
@@ -85,7 +85,7 @@ def _reduce(tcb: Tcb) -> None:
     tcb.tlp_high_seq = 0
     host.counters["TcpExtTCPLossProbeRecovery"] += 1
     old = tcb.cwnd
-    tcb.ssthresh = cc.CONTROLLERS[tcb.congestion].ssthresh(tcb, "TLP")
+    tcb.ssthresh = tcb.cc.ssthresh(tcb, "TLP")
     tcb.cwnd = tcb.ssthresh
     if host.tracing:
         why = "the tail loss probe filled a hole: a segment was lost"
