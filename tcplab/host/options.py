@@ -223,7 +223,7 @@ def _set_congestion(sock: Socket, value: Value) -> None:
     if not isinstance(value, str) or not value:
         raise OSError(errno.EINVAL, "TCP_CONGESTION takes a name")
     sysctl = sock.machine.sysctl
-    if value not in sysctl.tcp_available_congestion_control.split():
+    if cc.find(value) is None:
         known = ", ".join(sysctl.tcp_available_congestion_control.split())
         raise OSError(errno.ENOENT, f"no congestion control {value} here; there are {known}")
     if value not in sysctl.tcp_allowed_congestion_control.split():

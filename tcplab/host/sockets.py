@@ -31,8 +31,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "ca_setsockopt", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering", "listener",
-        "machine", "notices", "options", "port", "readers", "reserved", "watches", "writers",
+        "bound", "ca_setsockopt", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering",
+        "listener", "machine", "notices", "options", "port", "readers", "reserved", "watches", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:

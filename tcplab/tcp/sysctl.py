@@ -80,7 +80,7 @@ def _key(given: str) -> str:
 
 
 def _controller(given: str) -> str:
-    if given not in cc.CONTROLLERS:
+    if cc.find(given) is None:
         raise OSError(errno.ENOENT, f"no congestion control {given} here; there are {', '.join(cc.CONTROLLERS)}")
     return given
 
@@ -91,7 +91,6 @@ def _controllers(given: str) -> str:
 
 def _fixed(given: str) -> str:
     raise OSError(errno.EPERM, "tcp_available_congestion_control can only be read")
-
 
 
 KNOBS: Final[dict[str, Knob]] = {
@@ -162,7 +161,7 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_allowed_congestion_control", " ".join(cc.CONTROLLERS), 0, 0, "names",
             "those that TCP_CONGESTION may choose", "tcp(7)", "names of tcp_available_congestion_control", _controllers,
         ),
-        Knob("tcp_pacing_ss_ratio", 200, 0, 1000, "%", "the pacing rate in slow start, of cwnd a round trip", "ip-sysctl"),
+        Knob("tcp_pacing_ss_ratio", 200, 0, 1000, "%", "pacing rate in slow start, of cwnd a round trip", "ip-sysctl"),
         Knob("tcp_pacing_ca_ratio", 120, 0, 1000, "%", "the same in congestion avoidance", "ip-sysctl"),
         Knob("tcp_slow_start_after_idle", 1, 0, 1, "bool", "fall back to slow start after an idle RTO", "ip-sysctl"),
         Knob(
@@ -183,23 +182,39 @@ KNOBS: Final[dict[str, Knob]] = {
 }  # fmt: skip
 
 
+_LISTS: Final = ("tcp_available_congestion_control", "tcp_allowed_congestion_control")
+
+
 class Sysctl:
     """One host's settings, each an attribute with Linux's name; `set` checks the range as Linux does."""
 
-    __slots__ = tuple(KNOBS)
+    __slots__ = (*(name for name in KNOBS if name not in _LISTS), "_allowed")
 
     tcp_fastopen_key: str
     tcp_congestion_control: str
-    tcp_available_congestion_control: str
-    tcp_allowed_congestion_control: str
     tcp_rmem: tuple[int, int, int]
     tcp_wmem: tuple[int, int, int]
     ip_local_port_range: tuple[int, int]
 
     def __init__(self) -> None:
         for name, knob in KNOBS.items():
-            setattr(self, name, knob.default)
-        self.tcp_available_congestion_control = self.tcp_allowed_congestion_control = " ".join(cc.CONTROLLERS)
+            if name not in _LISTS:
+                setattr(self, name, knob.default)
+        self._allowed = ""
+
+    @property
+    def tcp_available_congestion_control(self) -> str:
+        """The congestion controls that are registered now."""
+        return " ".join(cc.CONTROLLERS)
+
+    @property
+    def tcp_allowed_congestion_control(self) -> str:
+        """Those of them that TCP_CONGESTION may choose: all, until somebody said which."""
+        return self._allowed or self.tcp_available_congestion_control
+
+    @tcp_allowed_congestion_control.setter
+    def tcp_allowed_congestion_control(self, names: str) -> None:
+        self._allowed = names
 
     def __getattr__(self, name: str) -> int:  # reached for names without a slot only; types the slots for mypy
         raise AttributeError(name)

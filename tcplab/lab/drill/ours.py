@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from tcplab.api.states import State
+from tcplab.engines import plugins
 from tcplab.host.machine import Machine
 from tcplab.lab.drill import polls, symbols
 from tcplab.lab.drill.polls import Blocked
@@ -16,7 +17,7 @@ from tcplab.lab.drill.script import NULL
 from tcplab.lab.drill.shell import Deed
 from tcplab.lab.drill.stack import LOCAL, REMOTE, UNSPECIFIED, Outcome, Sniffed
 from tcplab.rng import Rng
-from tcplab.tcp import user
+from tcplab.tcp import cc, user
 from tcplab.units import NEVER, SEC, US
 from tcplab.wire import ethernet, ipv4
 
@@ -62,6 +63,7 @@ class Ours:
     def __init__(self, options: dict[str, str]) -> None:
         self.local = options.get("local_ip") or LOCAL
         self.remote = options.get("remote_ip") or REMOTE
+        cc.look_in(plugins.congestion)
         self.machine = Machine("dut", ipv4.address(self.local), _MAC, Rng(1))
         self.machine.learn(ipv4.address(self.remote), _PEER)
         self.machine.mtu = int(options.get("mtu") or self.machine.mtu)
