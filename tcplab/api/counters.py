@@ -65,6 +65,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPFastRetrans": "repeats before any timer fired",
     "TcpExtTCPFromZeroWindowAdv": "the window was opened again",
     "TcpExtTCPKeepAlive": "keepalive probes",
+    "TcpExtTCPMTUPFail": "probes of the path's MTU that were lost",
+    "TcpExtTCPMTUPSuccess": "probes of the path's MTU that got through",
     "TcpExtTCPLossProbes": "tail loss probes that were sent",
     "TcpExtTCPLossProbeRecovery": "losses that a tail loss probe repaired",
     "TcpExtTCPLossUndo": "RTOs that were wrong: cwnd is again what it was",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import cc, chrono, delack, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp
+from tcplab.tcp import cc, chrono, delack, mtu_probe, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import ACK, PSH, Segment
@@ -146,6 +146,8 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     sndbuf.acked(tcb)
     if tcb.notices is not None:
         tcb.notices.acked(tcb)
+    if tcb.mtup is not None:
+        mtu_probe.acknowledged(tcb)
     if not tcb.rtx:
         chrono.stop(tcb, chrono.BUSY)
     _sample(tcb, seg, first_sent, repeated)
