@@ -69,6 +69,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPHystartTrainCwnd": "the sum of cwnd when a train of ACKs ended slow start",
     "TcpExtTCPHystartTrainDetect": "slow starts that a train of ACKs as long as the path ended",
     "TcpExtTCPKeepAlive": "keepalive probes",
+    "TcpExtTCPMTUPFail": "probes of the path's MTU that were lost",
+    "TcpExtTCPMTUPSuccess": "probes of the path's MTU that got through",
     "TcpExtTCPLossProbes": "tail loss probes that were sent",
     "TcpExtTCPLossProbeRecovery": "losses that a tail loss probe repaired",
     "TcpExtTCPLossUndo": "RTOs that were wrong: cwnd is again what it was",

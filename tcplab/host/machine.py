@@ -25,6 +25,7 @@ from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
+from tcplab.tcp.pmtu import Learned
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import NEVER, Nanos, Seq
@@ -49,6 +50,8 @@ class Machine:
         self.addr = addr
         self.mac = mac
         self.mtu = MTU
+        self.path_mtus: dict[int, Learned] = {}
+        """What ICMP told of the paths to other hosts (`tcplab.tcp.pmtu`)."""
         self.gso_size = 0
         """What receive offload joined: the peer's segments in one that is larger; 0: nothing was joined."""
         self.now: Nanos = 0
@@ -251,19 +254,32 @@ class Machine:
         segment = wire_tcp.build(self.addr, src, seg.dport, seg.sport, number, ack, flags, 0)
         self.send_tcp(src, segment, 0, f"RST: {why}", ref)
 
-    def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
+    def send_tcp(
+        self,
+        dst: int,
+        segment: bytes,
+        ident: int,
+        why: str,
+        ref: str = "",
+        rtx: bool = False,
+        tos: int = 0,
+        df: bool = True,
+    ) -> None:
         """Send one TCP segment."""
         self.counters["TcpOutSegs"] += 1
+        packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl, tos, df)
         mac = self.neighbours.get(dst)
         if mac is None:  # itself, a stranger, or behind the gateway
-            self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
-            return
-        packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl)
-        self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
+            self._send(dst, packet, why, ref, rtx)
+        else:
+            self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
 
-    def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:
-        """Put `payload` into a packet for `dst`; ask for the neighbour's MAC first when it is not known."""
-        packet = ipv4.build(self.addr, dst, proto, payload, ident, self.sysctl.ip_default_ttl)
+    def send_ip(self, dst: int, proto: int, payload: bytes, why: str, ref: str) -> None:
+        """Put `payload` into a packet for `dst`."""
+        self._send(dst, ipv4.build(self.addr, dst, proto, payload, 0, self.sysctl.ip_default_ttl), why, ref)
+
+    def _send(self, dst: int, packet: bytes, why: str, ref: str, rtx: bool = False) -> None:
+        """To the wire; ask for the neighbour's MAC first when it is not known."""
         if dst == self.addr:
             self._to_itself.append((packet, why, ref))
             return

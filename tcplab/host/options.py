@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
 from tcplab.host import early_options, errqueue, tcp_info
-from tcplab.tcp import cc, delack, output, rcvbuf, timers
+from tcplab.tcp import cc, delack, output, pmtu, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.tcb import KEEPALIVE
@@ -30,6 +30,7 @@ _MIN_RCVBUF, _MIN_SNDBUF = 2304, 4608
 _MIN_CLAMP: Final = _MIN_RCVBUF // 2
 NOT_INHERITED: Final = ("TCP_DEFER_ACCEPT", "TCP_QUICKACK")
 """What an accepted socket does not have of its listener."""
+_NOT_ECN: Final = 0xFC
 _MAX_DEFER: Final = 255  # SYN,ACK timeouts
 
 
@@ -117,6 +118,7 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
     listener.defer_accept = get("TCP_DEFER_ACCEPT", 0)
     listener.syn_retries = get("TCP_SYNCNT", 0)
     listener.fastopen = sock.fastopen
+    listener.tos, listener.df = get("IP_TOS", 0), get("IP_MTU_DISCOVER", pmtu.WANT) in (pmtu.WANT, pmtu.DO)
     listener.user_mss, listener.window_clamp = get("TCP_MAXSEG", 0), get("TCP_WINDOW_CLAMP", 0)
 
 
@@ -127,6 +129,8 @@ def apply(sock: Socket, conn: Connection) -> None:
         return
     get = sock.options.get
     conn.reuse, conn.reuseport = bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT"))
+    conn.tos, conn.pmtudisc = get("IP_TOS", 0), get("IP_MTU_DISCOVER", pmtu.WANT)
+    pmtu.forbid_fragments(conn)
     conn.nodelay, conn.cork = bool(get("TCP_NODELAY")), bool(get("TCP_CORK"))
     conn.user_mss = get("TCP_MAXSEG", 0)
     conn.rcvbuf_locked = "SO_RCVBUF" in sock.options
@@ -279,6 +283,16 @@ def _port_range(value: int) -> int:
     return value
 
 
+def _mtu_discover(sock: Socket) -> int:
+    return sock.options.get("IP_MTU_DISCOVER", pmtu.WANT)
+
+
+def _mtu(sock: Socket) -> int:
+    if sock.conn is None or sock.conn.over:
+        raise OSError(errno.ENOTCONN, "without a connection there is no path")
+    return pmtu.to(sock.machine, sock.conn.raddr)
+
+
 def _sndbuf(sock: Socket) -> int:
     if sock.conn is not None:
         return sock.conn.sndbuf
@@ -401,6 +415,19 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             "SO_MEMINFO", "struct", "memory of the socket, as ss(8) shows it", "sock_diag(7)", read_only=True,
             read=lambda sock: tcp_info.memory(sock.conn),
+        ),
+        Option(
+            "IP_TOS", "octet", "type of service of its packets; the two bits of ECN are not the application's", "ip(7)",
+            take=lambda value: value & _NOT_ECN,
+        ),
+        Option(
+            "IP_MTU_DISCOVER", "mode",
+            "0 no DF, ICMP is not believed; 1 DF down to min_pmtu; 2 DF always; 3 no DF; 4 and 5 as 0", "ip(7)",
+            low=pmtu.DONT, high=pmtu.OMIT, default=pmtu.WANT, read=_mtu_discover,
+        ),
+        Option(
+            "IP_MTU", "octets", "the greatest packet that the path of the connection carries", "ip(7)", read_only=True,
+            read=_mtu,
         ),
         Option(
             "IP_BIND_ADDRESS_NO_PORT", "bool", "bind() to port 0 leaves the choice of the port to connect()", "ip(7)",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tcplab.api.states import State
 from tcplab.host import epoll, errqueue, network, options, ports, readiness
-from tcplab.tcp import fastopen, output, seq, user
+from tcplab.tcp import fastopen, output, pmtu, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Entry
 from tcplab.tcp.listen import Listener
@@ -44,7 +44,7 @@ class Socket:
         self.listener: Listener | None = None
         self.connecting = False
         """connect() was called and its outcome not told yet."""
-        self.options: dict[str, int] = {}
+        self.options: dict[str, int] = {"IP_MTU_DISCOVER": pmtu.DONT} if machine.sysctl.ip_no_pmtu_disc else {}
         """What setsockopt() set, as `tcplab.host.options` keeps it; the three below are not one number."""
         self.linger: tuple[int, int] = (0, 0)
         self.congestion: str = machine.sysctl.tcp_congestion_control

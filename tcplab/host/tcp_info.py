@@ -9,7 +9,7 @@ from tcplab.api.states import State
 from tcplab.tcp import chrono, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
+from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
 from tcplab.tcp.sack import DUPTHRESH
 from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, NO_PACING, Tcb
 from tcplab.units import MS, US
@@ -91,7 +91,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "last_data_sent": (now - max(tcb.lsndtime, 0)) // MS,
         "last_data_recv": (now - tcb.lrcvtime) // MS,
         "last_ack_recv": (now - tcb.rcv_tstamp) // MS,
-        "pmtu": path_mss(tcb.host, tcb.raddr) + HEADERS,
+        "pmtu": tcb.pmtu,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
         "rttvar": tcb.mdev >> 2 if tcb.mdev else FIRST_RTTVAR,

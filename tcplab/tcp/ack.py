@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, delack, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp, tso
+from tcplab.tcp import (
+    chrono,
+    delack,
+    mtu_probe,
+    negotiate,
+    output,
+    recovery,
+    rtt,
+    sack,
+    seq,
+    sndbuf,
+    timers,
+    tlp,
+    tso,
+)
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
 from tcplab.units import US
 from tcplab.wire.tcp import ACK, PSH, Segment
@@ -149,6 +163,8 @@ def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
     sndbuf.acked(tcb)
     if tcb.notices is not None:
         tcb.notices.acked(tcb)
+    if tcb.mtup is not None:
+        mtu_probe.acknowledged(tcb)
     if not tcb.rtx:
         chrono.stop(tcb, chrono.BUSY)
     tcb.cc.on_sample(tcb, done, _sample(tcb, seg, first_sent, last_sent, repeated))

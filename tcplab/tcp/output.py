@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, delack, negotiate, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import chrono, delack, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -70,7 +70,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         delack.data_sent(tcb)
         if tcb.notices is not None and tcb.notices.stamps:
             tcb.notices.sent(tcb, first, payload, segment)
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
 
 
 def send_syn(
@@ -91,6 +91,7 @@ def send_syn(
     sysctl = host.sysctl
     ts = (tsval(tcb), tcb.ts_recent if with_ack or with_ts_recent else 0) if sysctl.tcp_timestamps else None
     wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
+    tcb.advmss = min(tcb.advmss, pmtu.advertised(host, tcb.raddr, 0))
     options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack)) + cookie
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
@@ -100,7 +101,7 @@ def send_syn(
     tcb.segs_out += 1
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:
@@ -147,7 +148,7 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
+    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
@@ -173,6 +174,11 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         return
     was_idle = not tcb.rtx
     first = tcb.snd_nxt
+    if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
+        pmtu.follow(tcb)
+    if tcb.mtup is not None and tcb.mtup.enabled and most > 1:
+        held = mtu_probe.probe(tcb, why)
+        rest = unsent(tcb)
     while rest and not held and most:
         most -= 1
         held = _next(tcb, rest, why, more, force)
@@ -215,6 +221,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
     why, ref = reasons[held]
@@ -333,6 +340,11 @@ def push_one(tcb: Tcb, why: str) -> bool:
     return tcb.snd_nxt != first
 
 
+def push_probe(tcb: Tcb, size: int, why: str) -> None:
+    """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
+    _send(tcb, tcb.snd_nxt, size, False, False, why)
+
+
 def _behind_the_window(tcb: Tcb, entry: SentSeg) -> bool:
     """The peer took window back: of what lies behind it now only the first segment may be repeated, and of one that
     straddles the edge the part before it, which becomes a segment of its own (__tcp_retransmit_skb).
@@ -373,6 +385,9 @@ def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False
     """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired. False: it may not leave."""
     if _behind_the_window(tcb, entry):
         return False
+    pmtu.follow(tcb)
+    if tcb.mtup is not None:
+        tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
     if not entry.syn:
         _cut_to_mss(tcb, entry)
     host = tcb.host

@@ -6,7 +6,7 @@ cwnd and ssthresh are the congestion controller's in `Open` and `Disorder`; duri
 from __future__ import annotations
 
 from tcplab.api.events import Noted
-from tcplab.tcp import cc, output, seq
+from tcplab.tcp import cc, mtu_probe, output, seq
 from tcplab.tcp.sack import DUPTHRESH
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, RECOVERY, Tcb
 
@@ -42,6 +42,8 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplic
         _proportional_rate(tcb, tcb.delivered - delivered, advanced and not newly_lost)
         repeat_lost(tcb, "partial ACK: the next hole", "RFC 6582 3.2" if not tcb.sack_ok else SACK_REF)
     elif tcb.lost_out:
+        if tcb.mtup is not None and mtu_probe.failed(tcb):
+            return
         _enter_recovery(tcb, tcb.delivered - delivered)
     elif tcb.sacked_out:
         tcb.ca_state = DISORDER

@@ -70,6 +70,8 @@ def text(value: Value) -> str | int:
 
 _BYTE: Final = 255
 _INT: Final = 2**31 - 1
+_HZ: Final = 250
+"""Linux counts such seconds in ticks, which bounds them."""
 _KEY: Final = r"(?:[0-9a-fA-F]{8}-){3}[0-9a-fA-F]{8}"
 
 
@@ -176,6 +178,24 @@ KNOBS: Final[dict[str, Knob]] = {
             "ip_local_port_range", (32_768, 60_999), 1, 65_535, "ports",
             "first and last port that connect() takes by itself", "ip(7)",
         ),
+        Knob(
+            "ip_no_pmtu_disc", 0, 0, _BYTE, "mode",
+            "ICMP fragmentation needed: 0 believed, 1 only as a sign, and sockets do not want it, 2 not heard, 3 as 0",
+            "ip-sysctl",
+        ),
+        Knob("min_pmtu", 552, 68, _INT, "octets", "ICMP that tells of less counts as this much", "ip-sysctl"),
+        Knob("mtu_expires", 600, 1, _INT // _HZ, "s", "how long what ICMP told of a path counts", "ip-sysctl"),
+        Knob("min_adv_mss", 256, 0, _INT, "octets", "the least MSS that a SYN tells", "ip-sysctl"),
+        Knob("tcp_min_snd_mss", 48, 48, 65_535, "octets", "the least in a segment, options included", "ip-sysctl"),
+        Knob(
+            "tcp_mtu_probing", 0, 0, _BYTE, "mode",
+            "search for the path MTU without ICMP: 0 never, 1 when repeats stay unanswered, 2 always", "RFC 4821",
+        ),
+        Knob("tcp_base_mss", 1024, 0, _INT, "octets", "where that search begins", "ip-sysctl"),
+        Knob("tcp_mtu_probe_floor", 48, 48, 65_535, "octets", "how small it makes segments at most", "ip-sysctl"),
+        Knob("tcp_probe_threshold", 8, 0, _INT, "octets", "it ends when its limits are so near", "ip-sysctl"),
+        Knob("tcp_probe_interval", 600, 0, (2**32 - 1) // _HZ, "s", "and begins again after so long", "ip-sysctl"),
+        Knob("tcp_retries1", 3, 0, _BYTE, "RTOs", "unanswered repeats before the path itself is in doubt", "tcp(7)"),
         Knob("ip_default_ttl", 64, 1, 255, "hops", "time to live of what the host sends", "ip-sysctl"),
         Knob("icmp_echo_ignore_all", 0, 0, 1, "bool", "do not answer ping", "icmp(7)"),
     )

@@ -17,6 +17,7 @@ from tcplab.wire.tcp import Segment
 if TYPE_CHECKING:
     from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
@@ -106,20 +107,20 @@ class Tcb:
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent",
         "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
-        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done", "dsack", "dsack_dups", "dupacks",
-        "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq",
-        "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime",
-        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
-        "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner",
-        "pacing_rate", "pending", "pingpong", "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out",
-        "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd",
-        "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out",
-        "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq",
-        "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs",
-        "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf",
+        "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "df", "done", "dsack", "dsack_dups",
+        "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held",
+        "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost_out", "lport",
+        "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max",
+        "mss", "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at",
+        "owner", "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "probes_out", "probes_since",
+        "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
+        "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request",
+        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min",
+        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd",
+        "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf",
         "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
-        "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp",
-        "user_mss", "user_timeout", "write_pending", "wscale_ok",
+        "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at",
+        "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok",
     )  # fmt: skip
 
     cc: Controller
@@ -218,7 +219,11 @@ class Tcb:
         self.mss = 536
         """Greatest payload we send, options already taken off (Linux mss_cache)."""
         self.mss_clamp = 536
-        """The same before the peer's window limits it."""
+        """The most that the peer takes, options included (Linux rx_opt.mss_clamp)."""
+        self.pmtu = 0
+        """The greatest packet that `mss` is made for (Linux icsk_pmtu_cookie)."""
+        self.mtup: Search | None = None
+        """The search for a greater MTU, or for a smaller one without ICMP."""
         self.advmss = 1460
         self.rcv_mss = 536
         self.sack_ok = False
@@ -282,6 +287,11 @@ class Tcb:
         self.cork = False
         self.notsent_lowat = 0
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
+        self.tos = 0
+        """IP_TOS."""
+        self.pmtudisc = 1
+        """IP_MTU_DISCOVER; and whether packets carry DF because of it."""
+        self.df = True
         self.user_mss = 0
         """TCP_MAXSEG; 0: what the path allows."""
         self.user_clamp = 0
