@@ -6,6 +6,7 @@ from tcplab.api.states import State
 from tcplab.tcp import (
     chrono,
     delack,
+    ecn,
     mtu_probe,
     negotiate,
     output,
@@ -39,6 +40,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     tcb.probes_out = 0
     tcb.rcv_tstamp = host.now
     window_changed = _update_window(tcb, seg)
+    ece = tcb.ecn > 0 and ecn.take_flags(tcb, seg)
     if not tcb.rtx:
         _window_opened(tcb)
         return True
@@ -49,9 +51,14 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if newly_sacked:
         duplicate = not advanced
     limited = newly_acked > 0 and output.cwnd_limited(tcb)
-    recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
+    recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced, ece)
+    delivered = tcb.delivered - delivered
+    host.counters["TcpExtTCPDelivered"] += delivered
+    if ece:
+        tcb.delivered_ce += delivered
+        host.counters["TcpExtTCPDeliveredCE"] += delivered
     if limited and tcb.ca_state in (OPEN, DISORDER, LOSS):
-        tcb.cc.on_ack(tcb, tcb.delivered - delivered)
+        tcb.cc.on_ack(tcb, delivered)
     tcb.pacing_rate = tso.pacing_rate(tcb)
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))

@@ -6,20 +6,22 @@ cwnd and ssthresh are the congestion controller's in `Open` and `Disorder`; duri
 from __future__ import annotations
 
 from tcplab.api.events import Noted
-from tcplab.tcp import cc, mtu_probe, output, seq
+from tcplab.tcp import cc, ecn, mtu_probe, output, seq
 from tcplab.tcp.sack import DUPTHRESH
-from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, RECOVERY, Tcb
+from tcplab.tcp.tcb import CWR, DISORDER, LOSS, OPEN, RECOVERY, Tcb
 
 FAST_REF = "RFC 5681 3.2"
 SACK_REF = "RFC 6675 5"
 
 
-def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplicate: bool, advanced: bool) -> None:
+def on_ack(
+    tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplicate: bool, advanced: bool, ece: bool = False
+) -> None:
     """An ACK came: look for loss, enter or leave recovery, and repeat what is lost. Counts are segments.
 
     `delivered`: what Tcb.delivered was before it.
     """
-    if tcb.ca_state == OPEN and not newly_sacked and not duplicate:
+    if tcb.ca_state == OPEN and not newly_sacked and not duplicate and not ece:
         return
     if not tcb.sack_ok:
         _emulate_sack(tcb, newly_acked, duplicate)
@@ -37,6 +39,9 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplic
         tcb.cwnd = tcb.ssthresh
         _leave(tcb, "all that was outstanding when the loss was seen is acknowledged")
         return
+    if tcb.ca_state == CWR and seq.after(tcb.snd_una, tcb.high_seq):
+        tcb.cwnd = tcb.ssthresh
+        _leave(tcb, "the peer knows by CWR that we send less")
     newly_lost = _mark_lost(tcb, advanced)
     if tcb.ca_state == RECOVERY:
         _proportional_rate(tcb, tcb.delivered - delivered, advanced and not newly_lost)
@@ -45,10 +50,30 @@ def on_ack(tcb: Tcb, newly_acked: int, newly_sacked: int, delivered: int, duplic
         if tcb.mtup is not None and mtu_probe.failed(tcb):
             return
         _enter_recovery(tcb, tcb.delivered - delivered)
+    elif ece or tcb.ca_state == CWR:
+        _reduce(tcb, delivered, advanced and not newly_lost)
     elif tcb.sacked_out:
         tcb.ca_state = DISORDER
     elif advanced:
         tcb.ca_state = OPEN
+
+
+def _reduce(tcb: Tcb, delivered: int, clean_progress: bool) -> None:
+    """A router marks what we send: less of it, as after a loss, but nothing is repeated (tcp_enter_cwr)."""
+    if tcb.ca_state != CWR:
+        _init_reduction(tcb, "ECE")
+        cc.change_state(tcb, CWR)
+        _note(tcb, f"CWR cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "ECE: a router marks what we send; ssthresh is set")
+    _proportional_rate(tcb, tcb.delivered - delivered, clean_progress)
+
+
+def _init_reduction(tcb: Tcb, why: str) -> None:
+    tcb.high_seq = tcb.snd_nxt
+    tcb.prior_cwnd = tcb.cwnd
+    tcb.cwnd_cnt = 0
+    tcb.prr_delivered = tcb.prr_out = 0
+    tcb.ssthresh = tcb.cc.ssthresh(tcb, why)
+    ecn.queue_cwr(tcb)
 
 
 def _emulate_sack(tcb: Tcb, newly_acked: int, duplicate: bool) -> None:
@@ -89,11 +114,9 @@ def _mark_lost(tcb: Tcb, advanced: bool) -> int:
 def _enter_recovery(tcb: Tcb, delivered: int) -> None:
     counters = tcb.host.counters
     counters["TcpExtTCPSackRecovery" if tcb.sack_ok else "TcpExtTCPRenoRecovery"] += 1
-    tcb.high_seq = tcb.snd_nxt
-    tcb.prior_cwnd = tcb.cwnd
-    tcb.prr_delivered = tcb.prr_out = 0
-    tcb.ssthresh = tcb.cc.ssthresh(tcb, "loss")
-    tcb.ca_state = RECOVERY
+    if tcb.ca_state != CWR:
+        _init_reduction(tcb, "loss")
+    cc.change_state(tcb, RECOVERY)
     _proportional_rate(tcb, delivered, False)
     _note(tcb, f"recovery cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "loss seen by later arrivals: ssthresh is set")
     told = "SACKed above it" if tcb.sack_ok else "duplicate ACKs"
@@ -136,6 +159,7 @@ def enter_loss(tcb: Tcb) -> None:
         tcb.ssthresh = tcb.cc.ssthresh(tcb, "RTO")
         _note(tcb, f"cwnd {flight}>1", "RTO: ssthresh is half of what was in flight, cwnd one segment")
     cc.change_state(tcb, LOSS)
+    ecn.queue_cwr(tcb)
     tcb.cwnd = 1
     tcb.cwnd_cnt = 0
     tcb.high_seq = tcb.snd_nxt

@@ -10,7 +10,7 @@ from typing import Final
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import output, seq, timers
+from tcplab.tcp import ecn, output, seq, timers
 from tcplab.tcp.tcb import OPEN, RTO, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, US, Nanos
 from tcplab.wire.tcp import Segment
@@ -86,6 +86,7 @@ def _reduce(tcb: Tcb) -> None:
     host.counters["TcpExtTCPLossProbeRecovery"] += 1
     old = tcb.cwnd
     tcb.ssthresh = tcb.cc.ssthresh(tcb, "TLP")
+    ecn.queue_cwr(tcb)
     tcb.cwnd = tcb.ssthresh
     if host.tracing:
         why = "the tail loss probe filled a hole: a segment was lost"
