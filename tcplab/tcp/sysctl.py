@@ -134,8 +134,8 @@ KNOBS: Final[dict[str, Knob]] = {
         ),
         Knob("tcp_tw_reuse_delay", 1000, 1, 60_000, "ms", "how old such a TIME_WAIT must be", "ip-sysctl"),
         Knob(
-            "tcp_ecn", 2, 0, 5, "mode",
-            "congestion notification: 0 none, 1 ask and grant, 2 grant; 3 and 4 do as 1, 5 as 2", "ip-sysctl, RFC 3168",
+            "tcp_ecn", 2, 0, 2, "mode",
+            "congestion notification: 0 none, 1 ask and grant, 2 grant", "ip-sysctl, RFC 3168",
         ),
         Knob("tcp_ecn_fallback", 1, 0, 1, "bool", "a SYN that asked for it is repeated without", "ip-sysctl, RFC 3168"),
         Knob("tcp_retries2", 15, 1, _BYTE, "RTOs", "unanswered repeats of data before ETIMEDOUT", "tcp(7)"),
