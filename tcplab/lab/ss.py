@@ -15,7 +15,7 @@ Info = Mapping[str, int]
 _HEAD: Final = ("State", "Recv-Q", "Send-Q", "Local Address", "Port", "Peer Address", "Port", "Process")
 _OPTIONS: Final = {OPT_TIMESTAMPS: "ts", OPT_SACK: "sack", OPT_SYN_DATA: "fastopen"}
 _TIMERS: Final = {
-    "rto": "on", "tlp": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive", "timewait": "timewait",
+    "rto": "on", "tlp": "on", "reo": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive", "timewait": "timewait",
     "finwait2": "timewait",
 }  # fmt: skip
 """Our timers, in the order in which the kernel shows one of them; the delayed ACK's it never shows."""

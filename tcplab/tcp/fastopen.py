@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import chrono, negotiate, recovery, seq, sndbuf, timers
+from tcplab.tcp import castate, chrono, negotiate, rack, retransmit, seq, sndbuf, timers
 from tcplab.tcp.env import Env
 from tcplab.tcp.siphash import siphash
 from tcplab.tcp.tcb import LOSS, Tcb
@@ -226,11 +226,13 @@ def _data_acknowledged(tcb: Tcb) -> None:
 
 def _repeat_data(tcb: Tcb) -> None:
     """The data did not get through: again at once, without blaming congestion (..._non_congestion_loss_retransmit)."""
-    tcb.ca_state = LOSS
+    castate.enter(tcb, LOSS)
     tcb.high_seq = tcb.snd_nxt
+    tcb.ssthresh = castate.current_ssthresh(tcb)
+    tcb.prior_ssthresh = 0
+    tcb.undo_marker = -1
     for entry in tcb.rtx:
-        entry.lost = True
-    tcb.lost_out = len(tcb.rtx)
+        rack.mark_skb_lost(tcb, entry)
     why = "the third step, with the data again: the SYN,ACK acknowledges the SYN, but not the data in it"
-    recovery.repeat_lost(tcb, why, CLIENT_REF)
+    retransmit.lost_ones(tcb, why, CLIENT_REF)
     timers.arm_rto(tcb)
