@@ -25,6 +25,7 @@ from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
+from tcplab.tcp.pmtu import Learned
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import NEVER, Nanos, Seq
@@ -38,6 +39,7 @@ MTU: Final = 1500
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
+_IP_TYPE: Final = ethernet.ETH_IP.to_bytes(2, "big")
 
 
 class Machine:
@@ -48,6 +50,8 @@ class Machine:
         self.addr = addr
         self.mac = mac
         self.mtu = MTU
+        self.path_mtus: dict[int, Learned] = {}
+        """What ICMP told of the paths to other hosts (`tcplab.tcp.pmtu`)."""
         self.gso_size = 0
         """What receive offload joined: the peer's segments in one that is larger; 0: nothing was joined."""
         self.now: Nanos = 0
@@ -81,15 +85,10 @@ class Machine:
         """A frame arrives. Whatever is wrong with it is counted and said; nothing is raised."""
         self.now = now
         try:
-            dst, _, ethertype = ethernet.parse(frame)
-            if dst != self.mac and not dst[0] & 1:
-                self.dropped("", "other host", "", "its destination MAC address is another one than this host's")
-            elif ethertype == ethernet.ETH_IP:
+            if frame[:6] == self.mac and frame[12:14] == _IP_TYPE:
                 self._ip(frame)
-            elif ethertype == ethernet.ETH_ARP:
-                arp.arrives(self, frame)
             else:
-                self.dropped("", "not IP", "", f"ethertype {ethertype:#06x} is not spoken here")
+                self._other_frame(frame)
         except WireError as wrong:
             counter = wrong.counter
             if counter == "TcpInCsumErrors":
@@ -169,6 +168,17 @@ class Machine:
 
     # --- input ---
 
+    def _other_frame(self, frame: bytes) -> None:
+        dst, _, ethertype = ethernet.parse(frame)
+        if dst != self.mac and not dst[0] & 1:
+            self.dropped("", "other host", "", "its destination MAC address is another one than this host's")
+        elif ethertype == ethernet.ETH_IP:
+            self._ip(frame)
+        elif ethertype == ethernet.ETH_ARP:
+            arp.arrives(self, frame)
+        else:
+            self.dropped("", "not IP", "", f"ethertype {ethertype:#06x} is not spoken here")
+
     def _ip(self, frame: bytes) -> None:
         ip = ipv4.parse(frame, ethernet.HEADER)
         if ip.dst != self.addr:
@@ -178,6 +188,8 @@ class Machine:
             self.dropped("", "martian", "", why, "Linux fib_validate_source")
         elif ip.fragment & ipv4.FRAGMENTED:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
+        elif ip.proto == ipv4.PROTO_TCP:
+            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
         else:
             self._payload(frame, ip)
 
@@ -242,14 +254,32 @@ class Machine:
         segment = wire_tcp.build(self.addr, src, seg.dport, seg.sport, number, ack, flags, 0)
         self.send_tcp(src, segment, 0, f"RST: {why}", ref)
 
-    def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
+    def send_tcp(
+        self,
+        dst: int,
+        segment: bytes,
+        ident: int,
+        why: str,
+        ref: str = "",
+        rtx: bool = False,
+        tos: int = 0,
+        df: bool = True,
+    ) -> None:
         """Send one TCP segment."""
         self.counters["TcpOutSegs"] += 1
-        self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
+        packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl, tos, df)
+        mac = self.neighbours.get(dst)
+        if mac is None:  # itself, a stranger, or behind the gateway
+            self._send(dst, packet, why, ref, rtx)
+        else:
+            self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
 
-    def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:
-        """Put `payload` into a packet for `dst`; ask for the neighbour's MAC first when it is not known."""
-        packet = ipv4.build(self.addr, dst, proto, payload, ident, self.sysctl.ip_default_ttl)
+    def send_ip(self, dst: int, proto: int, payload: bytes, why: str, ref: str) -> None:
+        """Put `payload` into a packet for `dst`."""
+        self._send(dst, ipv4.build(self.addr, dst, proto, payload, 0, self.sysctl.ip_default_ttl), why, ref)
+
+    def _send(self, dst: int, packet: bytes, why: str, ref: str, rtx: bool = False) -> None:
+        """To the wire; ask for the neighbour's MAC first when it is not known."""
         if dst == self.addr:
             self._to_itself.append((packet, why, ref))
             return

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, output, sndbuf, tso
+from tcplab.tcp import chrono, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
-from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, Tcb
+from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
+from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, NO_PACING, Tcb
 from tcplab.units import MS, US
 
 STATES: Final = {
@@ -20,7 +20,7 @@ STATES: Final = {
 """A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
-NO_LIMIT: Final = tso.NO_PACING
+NO_LIMIT: Final = NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
 DUPTHRESH: Final = 3  # Linux TCP_FASTRETRANS_THRESH
@@ -52,7 +52,8 @@ def of_listener(listener: Listener) -> dict[str, int]:
     """A listener shows its accept queue: `unacked` is its length, `sacked` its limit."""
     return _complete({
         "state": STATES[State.LISTEN], "unacked": len(listener.accept_queue), "sacked": listener.max_ack_backlog,
-        "reordering": listener.host.sysctl.tcp_reordering, "snd_cwnd": INIT_CWND, "pacing_rate": NO_LIMIT, "max_pacing_rate": NO_LIMIT,
+        "reordering": listener.host.sysctl.tcp_reordering, "snd_cwnd": INIT_CWND, "pacing_rate": NO_LIMIT,
+        "max_pacing_rate": NO_LIMIT,
     })  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "last_data_sent": (now - max(tcb.lsndtime, 0)) // MS,
         "last_data_recv": (now - tcb.lrcvtime) // MS,
         "last_ack_recv": (now - tcb.rcv_tstamp) // MS,
-        "pmtu": path_mss(tcb.host, tcb.raddr) + HEADERS,
+        "pmtu": tcb.pmtu,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
         "rttvar": tcb.mdev >> 2 if tcb.mdev else FIRST_RTTVAR,
@@ -102,7 +103,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "reord_seen": tcb.reord_seen,
         "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
         "total_retrans": tcb.total_retrans,
-        "pacing_rate": tso.pacing_rate(tcb),
+        "pacing_rate": tcb.pacing_rate,
         "max_pacing_rate": NO_LIMIT,
         "bytes_acked": tcb.bytes_acked,
         "bytes_received": tcb.bytes_received,

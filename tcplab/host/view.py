@@ -171,6 +171,7 @@ def _listener(machine: Machine, listener: Listener) -> ListenerView:
         overflows=listener.overflows,
         cookies_sent=listener.cookies_sent,
         fd=listener.fd,
+        congestion=machine.sockets[listener.fd].congestion,
     )
 
 

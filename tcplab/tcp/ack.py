@@ -62,6 +62,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         rtxqueue.clean(tcb, acked, prior_fack, una)
     elif acked.first_sackt >= 0:
         rtxqueue.update_rtt(tcb, acked, -1)
+        tcb.cc.on_sample(tcb, 0, acked.ca_rtt)
     rack.update_reo_wnd(tcb, acked)
     if tcb.tlp_high_seq:
         tlp.on_ack(tcb, number, acked)

@@ -1,4 +1,4 @@
-"""What one ACK told: the flags of Linux's tcp_input.c, its tcp_sacktag_state, and its rate_sample as far as RACK asks."""
+"""What one ACK told: the flags of Linux's tcp_input.c, its tcp_sacktag_state, and of its rate_sample what RACK asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The congestion state and the way down: who may set it, and PRR (RFC 6937; Linux tcp_cwnd_reduction, tcp_enter_cwr).
+"""The congestion state and the way down: PRR (RFC 6937; Linux tcp_cwnd_reduction, tcp_enter_cwr).
 
 `Open` and `Disorder` leave cwnd to the congestion controller, so does `Loss`; in `CWR` and `Recovery` PRR sets it.
 """
@@ -13,11 +13,6 @@ from tcplab.tcp.acked import SND_UNA_ADVANCED
 from tcplab.tcp.tcb import CWR, DISORDER, INFINITE_SSTHRESH, OPEN, RECOVERY, Tcb
 
 REF: Final = "RFC 6937 3"
-
-
-def enter(tcb: Tcb, state: str) -> None:
-    """The one door to ca_state (tcp_set_ca_state)."""
-    tcb.ca_state = state
 
 
 def in_reduction(tcb: Tcb) -> bool:
@@ -39,7 +34,7 @@ def init_reduction(tcb: Tcb, why: str) -> None:
     tcb.cwnd_cnt = 0
     tcb.prior_cwnd = tcb.cwnd
     tcb.prr_delivered = tcb.prr_out = 0
-    tcb.ssthresh = cc.CONTROLLERS[tcb.congestion].ssthresh(tcb, why)
+    tcb.ssthresh = tcb.cc.ssthresh(tcb, why)
 
 
 def reduce(tcb: Tcb, newly_delivered: int, newly_lost: int, flags: int) -> None:
@@ -72,7 +67,7 @@ def enter_cwr(tcb: Tcb, why: str) -> None:
     if tcb.ca_state == OPEN or tcb.ca_state == DISORDER:
         tcb.undo_marker = -1
         init_reduction(tcb, why)
-        enter(tcb, CWR)
+        cc.change_state(tcb, CWR)
 
 
 def note(tcb: Tcb, said: str, why: str, ref: str) -> None:

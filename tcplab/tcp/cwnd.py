@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import castate, cc, chrono, seq
+from tcplab.tcp import castate, chrono, seq, tso
 from tcplab.tcp.acked import DATA_ACKED, FORWARD_PROGRESS
 from tcplab.tcp.tcb import INIT_CWND, OPEN, Tcb
 
@@ -77,9 +77,10 @@ def control(tcb: Tcb, delivered: int, newly_lost: int, flags: int) -> None:
     """An ACK is worked on: PRR goes on, or the controller may let cwnd grow (tcp_cong_control)."""
     if castate.in_reduction(tcb):
         castate.reduce(tcb, delivered, newly_lost, flags)
-        return
-    reordered = tcb.reordering > tcb.host.sysctl.tcp_reordering
-    if flags & (FORWARD_PROGRESS if reordered else DATA_ACKED):  # tcp_may_raise_cwnd
-        if limited(tcb):
-            cc.CONTROLLERS[tcb.congestion].on_ack(tcb, delivered)
-        tcb.cwnd_stamp = tcb.host.now
+    else:
+        reordered = tcb.reordering > tcb.host.sysctl.tcp_reordering
+        if flags & (FORWARD_PROGRESS if reordered else DATA_ACKED):  # tcp_may_raise_cwnd
+            if limited(tcb):
+                tcb.cc.on_ack(tcb, delivered)
+            tcb.cwnd_stamp = tcb.host.now
+    tcb.pacing_rate = tso.pacing_rate(tcb)

@@ -9,7 +9,7 @@ from tcplab.units import Seq
 
 
 def check(tcb: Tcb, number: Seq, blocks: tuple[tuple[Seq, Seq], ...], prior_una: Seq, acked: Acked) -> bool:
-    """Is the first block a D-SACK: below the ACK, or within the second (RFC 2883 section 4)? False too if it is dubious."""
+    """Is the first block a D-SACK: below the ACK, or within the second (RFC 2883 section 4)? False if it is dubious."""
     left, right = blocks[0]
     if seq.before(left, number):
         tcb.host.counters["TcpExtTCPDSACKRecv"] += 1

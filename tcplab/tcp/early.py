@@ -90,6 +90,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
     rcvbuf.opened(conn)
+    conn.cc.init(conn)
     listener.fastopen.qlen += 1
     host.counters["TcpExtTCPFastOpenPassive"] += 1
     why = f"Fast Open: the connection is there at once, with {len(seg.payload)} octets of data"

@@ -6,7 +6,7 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, cwnd, delack, negotiate, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import chrono, cwnd, delack, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -34,8 +34,8 @@ def tsval(tcb: Tcb) -> int:
 
 def unsent(tcb: Tcb) -> int:
     """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
-    rest = seq.diff(tcb.snd_base + len(tcb.sndq) + tcb.fin_queued, tcb.snd_nxt)
-    return rest if rest > 0 else 0
+    rest = (tcb.snd_base + len(tcb.sndq) + tcb.fin_queued - tcb.snd_nxt) & seq.MASK
+    return rest if rest <= seq.MASK >> 1 else 0
 
 
 def current_mss(tcb: Tcb) -> int:
@@ -75,7 +75,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         delack.data_sent(tcb)
         if tcb.notices is not None and tcb.notices.stamps:
             tcb.notices.sent(tcb, first, payload, segment)
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
 
 
 def send_syn(
@@ -96,6 +96,7 @@ def send_syn(
     sysctl = host.sysctl
     ts = (tsval(tcb), tcb.ts_recent if with_ack or with_ts_recent else 0) if sysctl.tcp_timestamps else None
     wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
+    tcb.advmss = min(tcb.advmss, pmtu.advertised(host, tcb.raddr, 0))
     options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack)) + cookie
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
@@ -105,7 +106,7 @@ def send_syn(
     tcb.segs_out += 1
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:
@@ -152,7 +153,7 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
+    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
@@ -178,6 +179,11 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         return
     before = len(tcb.rtx)
     first = tcb.snd_nxt
+    if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
+        pmtu.follow(tcb)
+    if tcb.mtup is not None and tcb.mtup.enabled and most > 1:
+        held = mtu_probe.probe(tcb, why)
+        rest = unsent(tcb)
     while rest and not held and most:
         most -= 1
         held = _next(tcb, rest, why, more, force)
@@ -214,6 +220,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
     why, ref = reasons[held]
@@ -283,6 +290,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
+    if not tcb.rtx:
+        tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
     entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
@@ -314,6 +323,11 @@ def push_one(tcb: Tcb, why: str) -> bool:
         sndbuf.sent(tcb, first, before)
         cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
+
+
+def push_probe(tcb: Tcb, size: int, why: str) -> None:
+    """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
+    _send(tcb, tcb.snd_nxt, size, False, False, why)
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:

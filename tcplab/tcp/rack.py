@@ -50,7 +50,7 @@ def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos) -> None:
 
 
 def reo_wnd(tcb: Tcb) -> int:
-    """How long to wait for an overtaken segment, microseconds: not at all as long as none ever was (tcp_rack_reo_wnd)."""
+    """How long to wait for an overtaken segment, microseconds: not at all while none ever was (tcp_rack_reo_wnd)."""
     if not tcb.reord_seen:
         if tcb.ca_state == RECOVERY or tcb.ca_state == LOSS:
             return 0
@@ -116,7 +116,7 @@ def mark_lost(tcb: Tcb) -> bool:
 
 
 def update_reo_wnd(tcb: Tcb, acked: Acked) -> None:
-    """A D-SACK tells that we did not wait long enough: wait longer, for a while (6.2 step 4, tcp_rack_update_reo_wnd)."""
+    """A D-SACK tells that we did not wait enough: wait longer, for a while (6.2 step 4, tcp_rack_update_reo_wnd)."""
     if not acked.prior_delivered or tcb.host.sysctl.tcp_recovery & STATIC_REO_WND:
         return
     if acked.prior_delivered < tcb.rack_last_delivered:  # once a round trip is enough

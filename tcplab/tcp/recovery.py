@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import castate, cc, output, rack, retransmit, seq, timers, undo
+from tcplab.tcp import castate, cc, mtu_probe, output, rack, retransmit, seq, timers, undo
 from tcplab.tcp.acked import (
     DATA_SACKED,
     DSACKING_ACK,
@@ -64,11 +64,11 @@ def alert(tcb: Tcb, acked: Acked, prior_una: Seq, dupacks: int) -> None:
     if tcb.ca_state == OPEN or tcb.ca_state == DISORDER:
         undo.try_dsack(tcb)
     _identify_packet_loss(tcb, acked)
-    if tcb.lost_out:
+    if not tcb.lost_out:
+        _try_to_open(tcb, acked)
+    elif tcb.mtup is None or (tcb.ca_state != OPEN and tcb.ca_state != DISORDER) or not mtu_probe.failed(tcb):
         enter_recovery(tcb, acked.flags & ECE != 0)
         acked.rexmit = REXMIT_LOST
-    else:
-        _try_to_open(tcb, acked)
 
 
 def _all_arrived(tcb: Tcb, acked: Acked) -> bool:
@@ -76,7 +76,7 @@ def _all_arrived(tcb: Tcb, acked: Acked) -> bool:
     if tcb.ca_state == CWR:
         if tcb.snd_una != tcb.high_seq:  # one more, so that the peer has seen our CWR
             castate.end_reduction(tcb)
-            castate.enter(tcb, OPEN)
+            cc.change_state(tcb, OPEN)
     elif tcb.ca_state == RECOVERY:
         if not tcb.sack_ok:
             tcb.sacked_out = 0
@@ -168,7 +168,7 @@ def _try_to_open(tcb: Tcb, acked: Acked) -> None:
         undo.try_keep_open(tcb)
 
 
-# --- without SACK: each duplicate ACK stands for one segment that arrived -----------------------------------------------
+# --- without SACK: each duplicate ACK stands for one segment that arrived ---------------------------------------------
 
 
 def add_reno_sack(tcb: Tcb, dupacks: int) -> None:
@@ -189,19 +189,26 @@ def remove_reno_sacks(tcb: Tcb, acked: int) -> None:
     _check_reno_reordering(tcb, acked)
 
 
-def _check_reno_reordering(tcb: Tcb, more: int) -> None:
-    """More duplicates than segments can have arrived: they were out of order, or doubled (tcp_check_reno_reordering)."""
+def limit_reno_sacked(tcb: Tcb) -> bool:
+    """No more can have arrived than are out and not lost. True: it was too much (tcp_limit_reno_sacked)."""
     packets_out = len(tcb.rtx)
     holes = min(max(tcb.lost_out, 1), packets_out)
-    if tcb.sacked_out + holes <= packets_out:
-        return
+    if tcb.sack_ok or tcb.sacked_out + holes <= packets_out:
+        return False
     tcb.sacked_out = packets_out - holes
-    tcb.reordering = min(packets_out + more, tcb.host.sysctl.tcp_max_reordering)
+    return True
+
+
+def _check_reno_reordering(tcb: Tcb, more: int) -> None:
+    """More duplicates than segments can have arrived: they were out of order (tcp_check_reno_reordering)."""
+    if not limit_reno_sacked(tcb):
+        return
+    tcb.reordering = min(len(tcb.rtx) + more, tcb.host.sysctl.tcp_max_reordering)
     tcb.reord_seen += 1
     tcb.host.counters["TcpExtTCPRenoReorder"] += 1
 
 
-# --- in and out ---------------------------------------------------------------------------------------------------------
+# --- in and out -------------------------------------------------------------------------------------------------------
 
 
 def enter_recovery(tcb: Tcb, ece: bool) -> None:
@@ -214,7 +221,7 @@ def enter_recovery(tcb: Tcb, ece: bool) -> None:
         if not ece:
             tcb.prior_ssthresh = castate.current_ssthresh(tcb)
         castate.init_reduction(tcb, "loss")
-    castate.enter(tcb, RECOVERY)
+    cc.change_state(tcb, RECOVERY)
     castate.note(tcb, f"recovery cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "a loss was seen: ssthresh is set", FAST_REF)
 
 
@@ -241,7 +248,7 @@ def enter_loss(tcb: Tcb) -> None:
         old = tcb.cwnd
         tcb.prior_ssthresh = castate.current_ssthresh(tcb)
         tcb.prior_cwnd = tcb.cwnd
-        tcb.ssthresh = cc.CONTROLLERS[tcb.congestion].ssthresh(tcb, "RTO")
+        tcb.ssthresh = tcb.cc.ssthresh(tcb, "RTO")
         undo.init(tcb)
         why = f"RTO: ssthresh is {tcb.ssthresh}, cwnd one segment more than what is still in flight"
         castate.note(tcb, f"cwnd {old}>{tcb.in_flight + 1}", why, "RFC 5681 3.1")
@@ -251,10 +258,12 @@ def enter_loss(tcb: Tcb) -> None:
     reordering = tcb.host.sysctl.tcp_reordering
     if disordered and tcb.sacked_out >= reordering:  # it was overestimated, or recovery would have begun
         tcb.reordering = min(tcb.reordering, reordering)
-    castate.enter(tcb, LOSS)
+    cc.change_state(tcb, LOSS)
     tcb.high_seq = tcb.snd_nxt
     tcb.tlp_high_seq = 0
     tcb.frto = bool(tcb.host.sysctl.tcp_frto) and (before_recovery or tcb.retransmits > 0)
+    if tcb.mtup is not None and tcb.mtup.size:  # what is outstanding is not what F-RTO counts on
+        tcb.frto = False
 
 
 def _timeout_mark_lost(tcb: Tcb) -> None:

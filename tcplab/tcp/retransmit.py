@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, output, seq, timers, tso
+from tcplab.tcp import castate, output, pmtu, seq, timers, tso
 from tcplab.tcp.tcb import LOSS, REO, SentSeg, Tcb
 from tcplab.wire.tcp import ACK, FIN, PSH
 
@@ -60,6 +60,9 @@ def segment(tcb: Tcb, at: int, why: str, ref: str) -> bool:
 def again(tcb: Tcb, at: int, why: str, ref: str) -> bool:
     """Send it again, without a word about it in the scoreboard: so does a probe (__tcp_retransmit_skb)."""
     host, entry = tcb.host, tcb.rtx[at]
+    pmtu.follow(tcb)
+    if tcb.mtup is not None:
+        tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
     if not entry.syn and not _fits(tcb, at):
         return False
     tcb.total_retrans += 1
@@ -97,26 +100,37 @@ def _fits(tcb: Tcb, at: int) -> bool:
             return False
         room = mss
     if size > min(room, mss):
-        fragment(tcb, at, min(room, mss))
+        _fragment(tcb, at, min(room, mss), mss)
     elif size < min(room, mss):
         _collapse(tcb, at, min(room, mss) - size)
     return True
 
 
-def fragment(tcb: Tcb, at: int, size: int) -> None:
-    """Split the segment at `at` behind `size` octets (tcp_fragment)."""
+def _fragment(tcb: Tcb, at: int, size: int, mss: int) -> None:
+    """Split the segment at `at` behind `size` octets; what is left makes segments of `mss` (tcp_fragment)."""
     entry = tcb.rtx[at]
-    rest = SentSeg(seq.add(entry.seq, size), entry.end, entry.sent, fin=entry.fin)
-    rest.push, rest.lost, rest.ever, rest.eor = entry.push, entry.lost, entry.ever, entry.eor
-    rest.sacked, rest.retrans, rest.delivered, rest.starts = entry.sacked, entry.retrans, entry.delivered, True
-    tcb.lost_out += rest.lost
-    tcb.retrans_out += rest.retrans
-    tcb.sacked_out += rest.sacked
-    entry.end, entry.fin, entry.push, entry.eor = rest.seq, False, False, False
-    tcb.rtx.insert(at + 1, rest)
+    octets_end = seq.add(entry.end, -entry.fin)
+    begin = entry.seq
+    pieces: list[SentSeg] = []
+    while begin != octets_end:
+        size = min(size, seq.diff(octets_end, begin))
+        piece = SentSeg(begin, seq.add(begin, size), entry.sent)
+        piece.sacked, piece.lost, piece.retrans, piece.ever = entry.sacked, entry.lost, entry.retrans, entry.ever
+        piece.delivered, piece.starts = entry.delivered, len(pieces) == 1
+        pieces.append(piece)
+        begin, size = piece.end, mss
+    pieces[-1].end, pieces[-1].fin = entry.end, entry.fin
+    pieces[-1].push, pieces[-1].eor = entry.push, entry.eor
+    more = len(pieces) - 1
+    tcb.lost_out += more * entry.lost
+    tcb.retrans_out += more * entry.retrans
+    tcb.sacked_out += more * entry.sacked
+    entry.end, entry.fin, entry.push, entry.eor = pieces[0].end, pieces[0].fin, pieces[0].push, pieces[0].eor
+    tcb.rtx[at + 1 : at + 1] = pieces[1:]
     if entry in tcb.tsorted:
         order = list(tcb.tsorted)
-        order.insert(order.index(entry) + 1, rest)
+        place = order.index(entry) + 1
+        order[place:place] = pieces[1:]
         tcb.tsorted = dict.fromkeys(order)
 
 

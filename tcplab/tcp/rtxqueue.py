@@ -1,8 +1,8 @@
-"""The retransmission queue gives up what is acknowledged, and the round trip is measured (Linux tcp_clean_rtx_queue)."""
+"""The retransmission queue gives up what is acknowledged; the round trip is measured (Linux tcp_clean_rtx_queue)."""
 
 from __future__ import annotations
 
-from tcplab.tcp import chrono, rack, recovery, rtt, seq, shift, sndbuf, undo
+from tcplab.tcp import chrono, mtu_probe, rack, recovery, rtt, seq, shift, sndbuf, undo
 from tcplab.tcp.acked import (
     ANY_ACKED,
     DATA_ACKED,
@@ -42,9 +42,13 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
         seq_rtt = (tcb.host.now - first.sent) // US
         acked.ca_rtt = (tcb.host.now - last.sent) // US
     update_rtt(tcb, acked, seq_rtt)
-    if not acked.flags & ANY_ACKED:
-        return
-    acked.flags |= SET_XMIT_TIMER
+    if acked.flags & ANY_ACKED:
+        acked.flags |= SET_XMIT_TIMER
+        _notice_reordering(tcb, acked, done, reord, prior_fack)
+    tcb.cc.on_sample(tcb, done, acked.ca_rtt)
+
+
+def _notice_reordering(tcb: Tcb, acked: Acked, done: int, reord: Seq, prior_fack: Seq) -> None:
     if tcb.sack_ok:
         if seq.before(reord, prior_fack):  # a hole was filled by what was never repeated
             check_reordering(tcb, reord, by_timestamp=False)
@@ -121,13 +125,16 @@ def _forget_octets(tcb: Tcb) -> None:
     sndbuf.acked(tcb)
     if tcb.notices is not None:
         tcb.notices.acked(tcb)
+    if tcb.mtup is not None:
+        mtu_probe.acknowledged(tcb)
     if not tcb.rtx:
         chrono.stop(tcb, chrono.BUSY)
 
 
 def update_rtt(tcb: Tcb, acked: Acked, seq_rtt: int) -> None:
-    """Karn's rule: what was acknowledged first, or SACKed, or the echoed timestamp (RFC 6298 3, RFC 7323 4.1); without any
-    of them the RTO stays as it is (tcp_ack_update_rtt). Microseconds; -1: there is none.
+    """Karn's rule: what was acknowledged first, or SACKed, or the echoed timestamp (RFC 6298 3, RFC 7323 4.1).
+
+    Without any of them the RTO stays as it is (tcp_ack_update_rtt). Microseconds; -1: there is none.
     """
     now = tcb.host.now
     sack_rtt = -1

@@ -42,7 +42,7 @@ def _length(entry: SentSeg) -> int:
 
 
 def match(tcb: Tcb, first: int, left: Seq, right: Seq) -> int:
-    """Does the sk_buff lie in the block? If only a part does, it is split, by whole segments (tcp_match_skb_to_sack)."""
+    """Does the sk_buff lie in the block? If only a part does, it is split by whole segments (tcp_match_skb_to_sack)."""
     rtx = tcb.rtx
     stop = end_of(tcb, first)
     head, end = rtx[first], rtx[stop - 1].end
@@ -140,8 +140,8 @@ def _shifted(tcb: Tcb, first: int, count: int, acked: Acked, dup: bool) -> bool:
 
 
 def realign(tcb: Tcb, first: int, stop: int, number: Seq) -> int:
-    """The ACK ends within a segment of the sk_buff `first` .. `stop`: what is left of it is cut into segments anew, from
-    there on (tcp_trim_head). How many segments it has no more: the first ones.
+    """The ACK ends within a segment of the sk_buff `first` .. `stop`: what is left is cut into segments anew from there
+    on (tcp_trim_head). How many segments it has no more: the first ones.
     """
     old = tcb.rtx[first:stop]
     size, tail = _length(old[0]), old[-1]

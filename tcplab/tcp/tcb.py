@@ -8,13 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
+from tcplab.tcp import cc
 from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
+    from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
@@ -22,6 +25,7 @@ INIT_CWND: Final = 10  # RFC 6928
 INIT_RTO: Final = 1 * SEC  # RFC 6298 (2.1)
 QUICKACKS: Final = 16  # Linux TCP_MAX_QUICKACKS
 ATO_MIN: Final = 40 * MS
+NO_PACING: Final = 2**64 - 1
 
 OPEN, DISORDER, CWR, RECOVERY, LOSS = "Open", "Disorder", "CWR", "Recovery", "Loss"
 
@@ -108,25 +112,28 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt",
+        "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt",
         "cwnd_limited", "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered",
-        "done", "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued",
+        "df", "done", "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued",
         "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident", "irs", "iss",
         "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq",
-        "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay",
-        "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong",
-        "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq",
-        "quick", "rack_advanced", "rack_dsack_seen", "rack_end", "rack_last_delivered", "rack_rtt", "rack_sent",
-        "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale",
-        "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist", "reo_wnd_steps", "reord_seen",
-        "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
-        "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out",
-        "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt",
-        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error",
-        "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp",
-        "user_mss", "user_timeout", "write_pending", "wscale_ok",
+        "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay",
+        "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending",
+        "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered",
+        "prr_out", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen", "rack_end", "rack_last_delivered",
+        "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp",
+        "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist",
+        "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits",
+        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache",
+        "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs",
+        "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf",
+        "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
+        "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at",
+        "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending",
+        "wscale_ok",
     )  # fmt: skip
+
+    cc: Controller
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
         self.host = host
@@ -222,7 +229,11 @@ class Tcb:
         self.mss = 536
         """Greatest payload we send, options already taken off (Linux mss_cache)."""
         self.mss_clamp = 536
-        """The same before the peer's window limits it."""
+        """The most that the peer takes, options included (Linux rx_opt.mss_clamp)."""
+        self.pmtu = 0
+        """The greatest packet that `mss` is made for (Linux icsk_pmtu_cookie)."""
+        self.mtup: Search | None = None
+        """The search for a greater MTU, or for a smaller one without ICMP."""
         self.advmss = 1460
         self.rcv_mss = 536
         self.sack_ok = False
@@ -256,7 +267,7 @@ class Tcb:
         """That probe was a repeat."""
 
         # Loss and congestion; counts are segments.
-        self.congestion = "reno"
+        cc.assign(self, host.sysctl.tcp_congestion_control)
         self.ca_state = OPEN
         self.cwnd = INIT_CWND
         self.cwnd_cnt = 0
@@ -281,6 +292,8 @@ class Tcb:
         self.cwnd_used = 0
         self.cwnd_stamp: Nanos = 0
         """When cwnd was last set, or used up."""
+        self.pacing_rate = NO_PACING
+        """Octets a second, as of the last ACK (sk_pacing_rate)."""
         self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0
         self.undo_marker: Seq = -1
         """snd_una when this recovery began; -1: there is nothing to take back."""
@@ -318,6 +331,11 @@ class Tcb:
         self.cork = False
         self.notsent_lowat = 0
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
+        self.tos = 0
+        """IP_TOS."""
+        self.pmtudisc = 1
+        """IP_MTU_DISCOVER; and whether packets carry DF because of it."""
+        self.df = True
         self.user_mss = 0
         """TCP_MAXSEG; 0: what the path allows."""
         self.user_clamp = 0
@@ -348,6 +366,11 @@ class Tcb:
     def label(self) -> str:
         """`10.77.0.1:40001>10.77.0.2:80`"""
         return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
+
+    @property
+    def congestion(self) -> str:
+        """The name of its congestion control."""
+        return self.cc.name
 
     @property
     def data_end(self) -> Seq:

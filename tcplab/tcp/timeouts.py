@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, output, recovery, retransmit, rtt, timers, timewait, tlp
+from tcplab.tcp import delack, fastopen, machine, mtu_probe, output, recovery, retransmit, rtt, timers, timewait, tlp
 from tcplab.tcp.tcb import (
     DELACK,
     DISORDER,
@@ -159,11 +159,13 @@ def _write_timeout(tcb: Tcb) -> bool:
     if tcb.state is State.SYN_SENT:
         retries = tcb.syn_retries or sysctl.tcp_syn_retries
         most = retries + sysctl.tcp_syn_linear_timeouts
-        expired = tcb.retransmits >= most or _timed_out(tcb, retries, SEC)
+        expired = tcb.retransmits >= most or _timed_out(tcb, retries, SEC, tcb.user_timeout)
     elif tcb.dead:
-        expired = _timed_out(tcb, timers.orphan_retries(tcb), timers.RTO_MIN)
+        expired = _timed_out(tcb, timers.orphan_retries(tcb), timers.RTO_MIN, tcb.user_timeout)
     else:
-        expired = _timed_out(tcb, sysctl.tcp_retries2, timers.RTO_MIN)
+        if _timed_out(tcb, sysctl.tcp_retries1, timers.RTO_MIN):
+            mtu_probe.black_hole(tcb)
+        expired = _timed_out(tcb, sysctl.tcp_retries2, timers.RTO_MIN, tcb.user_timeout)
     if tcb.attempt is not None:
         fastopen.suspect_blackhole(tcb, expired)
     if expired:
@@ -171,11 +173,14 @@ def _write_timeout(tcb: Tcb) -> bool:
     return expired
 
 
-def _timed_out(tcb: Tcb, retries: int, base: Nanos) -> bool:
-    """Has the ladder of `retries` doublings of `base` passed since the first repeat? (retransmits_timed_out)"""
+def _timed_out(tcb: Tcb, retries: int, base: Nanos, user_timeout: Nanos = 0) -> bool:
+    """Has the ladder of `retries` doublings of `base` passed since the first repeat, or `user_timeout` if that is set?
+
+    retransmits_timed_out
+    """
     if tcb.retransmits == 0:
         return False
-    limit = tcb.user_timeout or _ladder(retries, base, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    limit = user_timeout or _ladder(retries, base, tcb.host.sysctl.tcp_rto_max_ms * MS)
     return tcb.host.now - tcb.retrans_stamp >= limit
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, output, rack, retransmit, seq, timers, undo
+from tcplab.tcp import castate, cc, output, rack, retransmit, seq, timers, undo
 from tcplab.tcp.acked import DATA_SACKED, DSACK_TLP, NOT_DUP, SND_UNA_ADVANCED, Acked
 from tcplab.tcp.tcb import CWR, OPEN, TLP, Tcb
 from tcplab.units import SEC, US, Seq
@@ -89,7 +89,7 @@ def _reduce(tcb: Tcb) -> None:
     tcb.host.counters["TcpExtTCPLossProbeRecovery"] += 1
     old = tcb.cwnd
     castate.init_reduction(tcb, "TLP")
-    castate.enter(tcb, CWR)
+    cc.change_state(tcb, CWR)
     castate.end_reduction(tcb)
     undo.try_keep_open(tcb)
     castate.note(tcb, f"cwnd {old}>{tcb.cwnd}", "the tail loss probe filled a hole: a segment was lost", REF)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, rack, seq
+from tcplab.tcp import castate, cc, rack, seq
 from tcplab.tcp.acked import Acked
 from tcplab.tcp.tagging import check_reordering
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, SentSeg, Tcb
@@ -70,7 +70,7 @@ def _cwnd_reduction(tcb: Tcb, unmark_loss: bool, why: str, ref: str) -> None:
         tcb.lost_out = 0
     old = tcb.cwnd
     if tcb.prior_ssthresh:
-        tcb.cwnd = max(tcb.cwnd, tcb.prior_cwnd)  # tcp_reno_undo_cwnd, which all controllers here share
+        tcb.cwnd = tcb.cc.undo(tcb)
         tcb.ssthresh = max(tcb.ssthresh, tcb.prior_ssthresh)
     tcb.cwnd_stamp = tcb.host.now
     tcb.undo_marker = -1
@@ -100,7 +100,7 @@ def try_recovery(tcb: Tcb, acked: Acked) -> bool:
         return True
     if tcb.ca_state != OPEN:
         castate.note(tcb, f"{tcb.ca_state.lower()} over", f"all is acknowledged: cwnd {tcb.cwnd}", "RFC 6582 3.2")
-    castate.enter(tcb, OPEN)
+    cc.change_state(tcb, OPEN)
     tcb.sack_reneg = False
     return False
 
@@ -128,7 +128,7 @@ def try_loss(tcb: Tcb, acked: Acked, by_frto: bool) -> bool:
     if _non_sack_prevents_reopen(tcb):
         return True
     if by_frto or tcb.sack_ok:
-        castate.enter(tcb, OPEN)
+        cc.change_state(tcb, OPEN)
         tcb.sack_reneg = False
     return True
 
@@ -153,5 +153,5 @@ def try_keep_open(tcb: Tcb) -> None:
     """Open if nothing is missing, else Disorder (tcp_try_keep_open)."""
     state = DISORDER if tcb.sacked_out or tcb.lost_out or any_retrans_done(tcb) else OPEN
     if tcb.ca_state != state:
-        castate.enter(tcb, state)
+        cc.change_state(tcb, state)
         tcb.high_seq = tcb.snd_nxt

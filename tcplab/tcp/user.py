@@ -12,8 +12,10 @@ from tcplab.tcp import (
     delack,
     fastopen,
     machine,
+    mtu_probe,
     negotiate,
     output,
+    pmtu,
     rcvbuf,
     seq,
     sndbuf,
@@ -38,7 +40,10 @@ def connect(
     """
     host = conn.host
     negotiate.buffers(conn, buffer, sndbuf)
-    conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
+    conn.advmss = pmtu.advertised(host, conn.raddr, conn.user_mss)
+    conn.mss_clamp = conn.user_mss or conn.mss_clamp
+    mtu_probe.init(conn)
+    pmtu.sync(conn, pmtu.to(host, conn.raddr))
     conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
     conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
     mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)

@@ -577,7 +577,7 @@ def test_lost_third_steps_do_not_make_the_window_small() -> None:
     pair.lose = lambda host, seg: host == "a"
     pair.call("b", "send", accepted(pair, listener), b"answer")
     pair.run(4 * SEC)
-    assert (pair.conn("b").cwnd, pair.conn("b").ssthresh) == (1, 5)
+    assert (pair.conn("b").cwnd, pair.conn("b").ssthresh) == (1, 7)
     pair.lose = None
     pair.run(5 * SEC)
     view = pair.conn("b")
