@@ -16,6 +16,10 @@ COUNTERS: Final[dict[str, str]] = {
     "IpInHdrErrors": "packets with a wrong IP header",
     "IpInUnknownProtos": "packets of a protocol that is not spoken here",
     "IpReasmFails": "fragments, which are not put together here",
+    "IpExtInCEPkts": "packets that a router marked: there is congestion",
+    "IpExtInECT0Pkts": "packets that may be marked, with ECT(0)",
+    "IpExtInECT1Pkts": "packets that may be marked, with ECT(1)",
+    "IpExtInNoECTPkts": "packets that may not be marked",
     "TcpActiveOpens": "connect() calls that sent a SYN",
     "TcpAttemptFails": "opens that failed, from either side",
     "TcpEstabResets": "connections that were reset while open",
@@ -54,6 +58,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPDSACKOldSent": "D-SACKs for data that had come before",
     "TcpExtTCPDSACKRecv": "D-SACKs that came",
     "TcpExtTCPDeferAcceptDrop": "third ACKs ignored, because TCP_DEFER_ACCEPT waits for data",
+    "TcpExtTCPDelivered": "segments that the peer acknowledged, or SACKed",
+    "TcpExtTCPDeliveredCE": "those of them that ACKs with ECE told of",
     "TcpExtTCPFastOpenActive": "connections whose data in the SYN was acknowledged",
     "TcpExtTCPFastOpenActiveFail": "connections whose data in the SYN had to be sent again",
     "TcpExtTCPFastOpenBlackhole": "times that Fast Open was put to rest, because SYNs got lost",
@@ -119,5 +125,5 @@ COUNTERS: Final[dict[str, str]] = {
 
 def full_name(name: str) -> str | None:
     """nstat's name for Linux's short one: `ListenDrops` is `TcpExtListenDrops`. None: there is no such counter."""
-    candidates = (name, f"TcpExt{name}", f"Tcp{name}", f"Ip{name}", f"Icmp{name}")
+    candidates = (name, f"TcpExt{name}", f"Tcp{name}", f"Ip{name}", f"IpExt{name}", f"Icmp{name}")
     return next((full for full in candidates if full in COUNTERS), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, output, sndbuf
+from tcplab.tcp import chrono, ecn, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
@@ -19,7 +19,7 @@ STATES: Final = {
 }  # fmt: skip
 """A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
-OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
+OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA = 1, 2, 4, 8, 16, 32
 NO_LIMIT: Final = NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
@@ -77,7 +77,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "probes": tcb.probes_out,
         "backoff": tcb.backoff,
         "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * tcb.wscale_ok
-        | OPT_SYN_DATA * tcb.syn_data_acked,
+        | OPT_SYN_DATA * tcb.syn_data_acked | OPT_ECN * bool(tcb.ecn) | OPT_ECN_SEEN * bool(tcb.ecn & ecn.SEEN),
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if tcb.wscale_ok else 0,
         "delivery_rate_app_limited": 1,
@@ -117,6 +117,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "rwnd_limited": rwnd_limited,
         "sndbuf_limited": sndbuf_limited,
         "delivered": tcb.delivered,
+        "delivered_ce": tcb.delivered_ce,
         "bytes_sent": tcb.bytes_sent,
         "bytes_retrans": tcb.bytes_retrans,
         "dsack_dups": tcb.dsack_dups,

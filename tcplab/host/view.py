@@ -46,6 +46,8 @@ def _options(tcb: Tcb) -> str:
         words.append("sack")
     if tcb.wscale_ok:
         words.append(f"wscale:{tcb.snd_wscale},{tcb.rcv_wscale}")
+    if tcb.ecn:
+        words.append("ecn")
     return " ".join(words)
 
 

@@ -6,14 +6,29 @@ from collections.abc import Mapping
 from typing import Final
 
 from tcplab.api.views import ConnView, HostView, TimerView
-from tcplab.host.tcp_info import NO_LIMIT, NO_SAMPLE, OPT_SACK, OPT_SYN_DATA, OPT_TIMESTAMPS, OPT_WSCALE
+from tcplab.host.tcp_info import (
+    NO_LIMIT,
+    NO_SAMPLE,
+    OPT_ECN,
+    OPT_ECN_SEEN,
+    OPT_SACK,
+    OPT_SYN_DATA,
+    OPT_TIMESTAMPS,
+    OPT_WSCALE,
+)
 from tcplab.units import MS, Nanos
 
 Info = Mapping[str, int]
 """What TCP_INFO gave, by Linux's names."""
 
 _HEAD: Final = ("State", "Recv-Q", "Send-Q", "Local Address", "Port", "Peer Address", "Port", "Process")
-_OPTIONS: Final = {OPT_TIMESTAMPS: "ts", OPT_SACK: "sack", OPT_SYN_DATA: "fastopen"}
+_OPTIONS: Final = {
+    OPT_TIMESTAMPS: "ts",
+    OPT_SACK: "sack",
+    OPT_ECN: "ecn",
+    OPT_ECN_SEEN: "ecnseen",
+    OPT_SYN_DATA: "fastopen",
+}
 _TIMERS: Final = {
     "rto": "on", "tlp": "on", "reo": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive",
     "timewait": "timewait", "finwait2": "timewait",

@@ -6,6 +6,7 @@ from tcplab.api.states import State
 from tcplab.tcp import (
     cwnd,
     delack,
+    ecn,
     negotiate,
     output,
     rack,
@@ -16,7 +17,17 @@ from tcplab.tcp import (
     timers,
     tlp,
 )
-from tcplab.tcp.acked import CA_ALERT, DATA, DSACKING_ACK, NOT_DUP, SET_XMIT_TIMER, SND_UNA_ADVANCED, WIN_UPDATE, Acked
+from tcplab.tcp.acked import (
+    CA_ALERT,
+    DATA,
+    DSACKING_ACK,
+    ECE,
+    NOT_DUP,
+    SET_XMIT_TIMER,
+    SND_UNA_ADVANCED,
+    WIN_UPDATE,
+    Acked,
+)
 from tcplab.tcp.tagging import highest_sack
 from tcplab.tcp.tcb import OPEN, PERSIST, Tcb
 from tcplab.units import Seq
@@ -46,6 +57,8 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         acked.flags |= DATA
     if _update_window(tcb, seg):
         acked.flags |= WIN_UPDATE
+    if tcb.ecn and ecn.take_flags(tcb, seg):
+        acked.flags |= ECE
     if number != una:
         tcb.bytes_acked += (number - una) & seq.MASK
         tcb.snd_una = number
@@ -57,6 +70,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     tcb.rcv_tstamp = host.now
     if not had_sent:
         _nothing_outstanding(tcb, seg, acked)
+        _newly_delivered(tcb, delivered, acked)
         return True
     if number != una:
         rtxqueue.clean(tcb, acked, prior_fack, una)
@@ -70,10 +84,21 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         _dubious(tcb, acked, una)
     if acked.flags & SET_XMIT_TIMER:
         tlp.set_xmit_timer(tcb)
-    cwnd.control(tcb, tcb.delivered - delivered, tcb.lost - lost, acked.flags)
+    cwnd.control(tcb, _newly_delivered(tcb, delivered, acked), tcb.lost - lost, acked.flags)
     if acked.rexmit and tcb.state is not State.SYN_SENT:
         recovery.xmit(tcb, acked)
     return True
+
+
+def _newly_delivered(tcb: Tcb, before: int, acked: Acked) -> int:
+    """How many segments the ACK tells of that it is the first to tell of (tcp_newly_delivered)."""
+    delivered = tcb.delivered - before
+    counters = tcb.host.counters
+    counters["TcpExtTCPDelivered"] += delivered
+    if acked.flags & ECE:
+        tcb.delivered_ce += delivered
+        counters["TcpExtTCPDeliveredCE"] += delivered
+    return delivered
 
 
 def _dubious(tcb: Tcb, acked: Acked, prior_una: Seq) -> None:
@@ -118,7 +143,9 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
             tcb.pending |= delack.NOW
     elif seg.sack and tcb.sack_ok:  # what it SACKs may still be news
         scoreboard.tag(tcb, seg.ack, seg.sack, tcb.snd_una, acked)
+        before = tcb.delivered
         recovery.alert(tcb, acked, tcb.snd_una, 0)
+        _newly_delivered(tcb, before, acked)
         if acked.rexmit:
             recovery.xmit(tcb, acked)
     elif not seg.payload:

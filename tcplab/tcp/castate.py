@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.events import Noted
-from tcplab.tcp import cc
+from tcplab.tcp import cc, ecn
 from tcplab.tcp.acked import SND_UNA_ADVANCED
 from tcplab.tcp.tcb import CWR, DISORDER, INFINITE_SSTHRESH, OPEN, RECOVERY, Tcb
 
@@ -35,6 +35,7 @@ def init_reduction(tcb: Tcb, why: str) -> None:
     tcb.prior_cwnd = tcb.cwnd
     tcb.prr_delivered = tcb.prr_out = 0
     tcb.ssthresh = tcb.cc.ssthresh(tcb, why)
+    ecn.queue_cwr(tcb)
 
 
 def reduce(tcb: Tcb, newly_delivered: int, newly_lost: int, flags: int) -> None:
@@ -68,6 +69,7 @@ def enter_cwr(tcb: Tcb, why: str) -> None:
         tcb.undo_marker = -1
         init_reduction(tcb, why)
         cc.change_state(tcb, CWR)
+        note(tcb, f"CWR cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", f"{why}: the path is congested; ssthresh is set", REF)
 
 
 def note(tcb: Tcb, said: str, why: str, ref: str) -> None:

@@ -6,13 +6,13 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, cwnd, delack, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import chrono, cwnd, delack, ecn, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
-from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
+from tcplab.wire.tcp import ACK, ECE, FIN, PSH, RST, SYN
 
 _TS = struct.Struct("!III")
 _TS_HEAD = 0x0101080A  # nop, nop, timestamps, length 10
@@ -58,6 +58,10 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
     options = _options(tcb)
+    tos = tcb.tos
+    if tcb.ecn:
+        flags, bits = ecn.mark(tcb, flags, bool(payload) and not rtx)
+        tos |= bits
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, first, tcb.rcv_nxt, flags, window.select(tcb), options, payload
     )
@@ -75,7 +79,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         delack.data_sent(tcb)
         if tcb.notices is not None and tcb.notices.stamps:
             tcb.notices.sent(tcb, first, payload, segment)
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tos, tcb.df)
 
 
 def send_syn(
@@ -98,9 +102,10 @@ def send_syn(
     wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
     tcb.advmss = min(tcb.advmss, pmtu.advertised(host, tcb.raddr, 0))
     options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack)) + cookie
+    flags = SYN | ecn.syn_flags(tcb, rtx) if not with_ack else SYN | ACK | (ECE if tcb.ecn else 0)
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
-        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options, data,
+        flags, min(tcb.rcv_wnd, window.MAX_UNSCALED), options, data,
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
@@ -149,8 +154,9 @@ def old_ack(tcb: Tcb, why: str, ref: str) -> None:
 def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """Abort on the wire: RST,ACK at snd_nxt (Linux tcp_send_active_reset). The caller ends the connection."""
     tcb.host.counters["TcpOutRsts"] += 1
+    flags = ecn.mark(tcb, RST | ACK, False)[0]
     segment = wire_tcp.build(
-        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, window.select(tcb),
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
     tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import castate, cc, mtu_probe, output, rack, retransmit, seq, timers, undo
+from tcplab.tcp import castate, cc, ecn, mtu_probe, output, rack, retransmit, seq, timers, undo
 from tcplab.tcp.acked import (
     DATA_SACKED,
     DSACKING_ACK,
@@ -261,6 +261,7 @@ def enter_loss(tcb: Tcb) -> None:
     cc.change_state(tcb, LOSS)
     tcb.high_seq = tcb.snd_nxt
     tcb.tlp_high_seq = 0
+    ecn.queue_cwr(tcb)
     tcb.frto = bool(tcb.host.sysctl.tcp_frto) and (before_recovery or tcb.retransmits > 0)
     if tcb.mtup is not None and tcb.mtup.size:  # what is outstanding is not what F-RTO counts on
         tcb.frto = False

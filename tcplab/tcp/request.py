@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tcplab.api.events import StateChanged, Timer
 from tcplab.api.states import TRANSITIONS, Cause, State
+from tcplab.tcp import ecn, negotiate, pmtu, seq, window
 from tcplab.tcp import input as segment_input
-from tcplab.tcp import negotiate, pmtu, seq, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Entry, FlowKey
 from tcplab.tcp.negotiate import TS_SPACE, Offer
@@ -16,7 +16,7 @@ from tcplab.units import MS, NEVER, SEC, Nanos, duration
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.ipv4 import text as ip_text
-from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
+from tcplab.wire.tcp import ACK, ECE, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from tcplab.tcp.listen import Listener
@@ -85,7 +85,8 @@ class Request:
         self.advmss = pmtu.advertised(host, self.raddr, self.listener.user_mss)
         options = negotiate.syn_options(self.advmss, ts, wscale, offer.sack_ok) + cookie
         segment = wire_tcp.build(
-            host.addr, self.raddr, self.listener.port, self.rport, self.iss, self.rcv_nxt, SYN | ACK,
+            host.addr, self.raddr, self.listener.port, self.rport, self.iss, self.rcv_nxt,
+            SYN | ACK | ECE if offer.ecn_ok else SYN | ACK,
             min(self.rcv_wnd, window.MAX_UNSCALED), options,
         )  # fmt: skip
         if rtx:
@@ -344,6 +345,7 @@ def make_connection(request: Request) -> Connection:
     negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
     listener.on_child(conn)
     negotiate.apply(conn, request.offer)
+    conn.ecn = ecn.OK if request.offer.ecn_ok else 0
     conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
     conn.ident = request.iss & 0xFFFF
     conn.state = State.SYN_RECV  # the request was in it; the table's door is `enter`, from here on

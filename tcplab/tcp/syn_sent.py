@@ -5,7 +5,21 @@ from __future__ import annotations
 import errno
 
 from tcplab.api.states import Cause
-from tcplab.tcp import delack, fastopen, machine, mtu_probe, negotiate, output, rcvbuf, rtt, seq, sndbuf, timers, tso
+from tcplab.tcp import (
+    delack,
+    ecn,
+    fastopen,
+    machine,
+    mtu_probe,
+    negotiate,
+    output,
+    rcvbuf,
+    rtt,
+    seq,
+    sndbuf,
+    timers,
+    tso,
+)
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 from tcplab.units import MS, SEC, Nanos
 from tcplab.wire.tcp import ACK, RST, SYN, Segment
@@ -56,6 +70,7 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
 
 def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
+    ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
@@ -126,6 +141,7 @@ def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
     """
     scale = tcb.rcv_wscale
     _take_syn(tcb, seg)
+    ecn.take_syn(tcb, seg)
     tcb.rcv_wscale = scale
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)

@@ -133,6 +133,11 @@ KNOBS: Final[dict[str, Knob]] = {
             "connect() may reuse the port pair of a TIME_WAIT: 0 no, 1 yes, 2 loopback only", "ip-sysctl",
         ),
         Knob("tcp_tw_reuse_delay", 1000, 1, 60_000, "ms", "how old such a TIME_WAIT must be", "ip-sysctl"),
+        Knob(
+            "tcp_ecn", 2, 0, 5, "mode",
+            "congestion notification: 0 none, 1 ask and grant, 2 grant; 3 and 4 do as 1, 5 as 2", "ip-sysctl, RFC 3168",
+        ),
+        Knob("tcp_ecn_fallback", 1, 0, 1, "bool", "a SYN that asked for it is repeated without", "ip-sysctl, RFC 3168"),
         Knob("tcp_retries2", 15, 1, _BYTE, "RTOs", "unanswered repeats of data before ETIMEDOUT", "tcp(7)"),
         Knob("tcp_orphan_retries", 0, 0, _BYTE, "RTOs", "the same for a closed socket; 0 means 8", "tcp(7)"),
         Knob("tcp_timestamps", 1, 0, 2, "mode", "0 off, 1 with a random offset, 2 without", "tcp(7), RFC 7323"),

@@ -114,23 +114,23 @@ class Tcb:
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
         "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt",
         "cwnd_limited", "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered",
-        "df", "done", "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued",
-        "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident", "irs", "iss",
-        "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq",
-        "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay",
-        "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending",
-        "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered",
-        "prr_out", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen", "rack_end", "rack_last_delivered",
-        "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp",
-        "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist",
-        "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits",
-        "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache",
-        "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs",
-        "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf",
-        "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
-        "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at",
-        "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending",
-        "wscale_ok",
+        "delivered_ce", "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires",
+        "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host",
+        "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime",
+        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
+        "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner",
+        "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out",
+        "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen",
+        "rack_end", "rack_last_delivered", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
+        "rcvskbs", "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out",
+        "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq",
+        "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in",
+        "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
+        "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state", "syn_data_acked",
+        "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent",
+        "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
+        "write_pending", "wscale_ok",
     )  # fmt: skip
 
     cc: Controller
@@ -332,6 +332,8 @@ class Tcb:
         self.notsent_lowat = 0
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
         self.tos = 0
+        self.ecn = 0
+        """What is agreed on and known of congestion notification: bits of `tcplab.tcp.ecn`; 0: there is none."""
         """IP_TOS."""
         self.pmtudisc = 1
         """IP_MTU_DISCOVER; and whether packets carry DF because of it."""
@@ -356,6 +358,7 @@ class Tcb:
         # What TCP_INFO counts.
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
+        self.delivered_ce = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
         self.chrono = 0
         """What the connection spends its time on (`tcplab.tcp.chrono`), since when, and what it spent so far."""

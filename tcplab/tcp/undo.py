@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, cc, rack, seq
+from tcplab.tcp import castate, cc, ecn, rack, seq
 from tcplab.tcp.acked import Acked
 from tcplab.tcp.tagging import check_reordering
 from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, SentSeg, Tcb
@@ -71,7 +71,9 @@ def _cwnd_reduction(tcb: Tcb, unmark_loss: bool, why: str, ref: str) -> None:
     old = tcb.cwnd
     if tcb.prior_ssthresh:
         tcb.cwnd = tcb.cc.undo(tcb)
-        tcb.ssthresh = max(tcb.ssthresh, tcb.prior_ssthresh)
+        if tcb.prior_ssthresh > tcb.ssthresh:
+            tcb.ssthresh = tcb.prior_ssthresh
+            ecn.withdraw_cwr(tcb)
     tcb.cwnd_stamp = tcb.host.now
     tcb.undo_marker = -1
     tcb.rack_advanced = True  # look again at what is lost

@@ -104,5 +104,5 @@ def test_nstat() -> None:
     assert lines[:2] == ["#kernel", "TcpActiveOpens                  1                  0.0"]
     everything = nstat(pair.a.counters, zeros=True).splitlines()
     assert [line[:3] for line in everything[1:6]] == ["IpI"] * 3 + ["IpR", "Icm"]
-    assert everything[-1].startswith("TcpExtTWRecycled")
+    assert everything[-1].startswith("IpExtInNoECTPkts")
     assert len(everything) > len(lines)

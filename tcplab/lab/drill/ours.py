@@ -35,7 +35,7 @@ _WITHOUT_MEANING: Final = """
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
     tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
     tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled
-    tcp_child_ehash_entries tcp_ecn_fallback tcp_reflect_tos tcp_stdurg
+    tcp_child_ehash_entries tcp_reflect_tos tcp_stdurg
     tcp_workaround_signed_windows mptcp.enabled enabled rmem_max wmem_max default_qdisc netdev_budget_usecs
     tcp_pingpong_thresh tcp_rcvbuf_low_rtt
 """
@@ -410,8 +410,6 @@ class Ours:
         if deed.kind == "sysctl":
             if deed.name in _WITHOUT_MEANING.split():
                 return f"sysctl {deed.name} has no meaning for this stack"
-            if deed.name == "tcp_ecn" and deed.value.strip() in ("0", "2"):
-                return ""
             self.machine.sysctl.set(deed.name.removeprefix("route."), deed.value)
         elif deed.kind == "mtu":
             self.machine.mtu = int(deed.value)
