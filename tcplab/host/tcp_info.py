@@ -10,7 +10,6 @@ from tcplab.tcp import chrono, ecn, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
-from tcplab.tcp.sack import DUPTHRESH
 from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, NO_PACING, Tcb
 from tcplab.units import MS, US
 
@@ -24,6 +23,7 @@ OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA = 1, 2
 NO_LIMIT: Final = NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
+DUPTHRESH: Final = 3  # Linux TCP_FASTRETRANS_THRESH
 _DELACK_MAX: Final = 200 * MS
 
 NAMES: Final = (
@@ -52,7 +52,8 @@ def of_listener(listener: Listener) -> dict[str, int]:
     """A listener shows its accept queue: `unacked` is its length, `sacked` its limit."""
     return _complete({
         "state": STATES[State.LISTEN], "unacked": len(listener.accept_queue), "sacked": listener.max_ack_backlog,
-        "reordering": DUPTHRESH, "snd_cwnd": INIT_CWND, "pacing_rate": NO_LIMIT, "max_pacing_rate": NO_LIMIT,
+        "reordering": listener.host.sysctl.tcp_reordering, "snd_cwnd": INIT_CWND, "pacing_rate": NO_LIMIT,
+        "max_pacing_rate": NO_LIMIT,
     })  # fmt: skip
 
 
@@ -98,7 +99,8 @@ def of(tcb: Tcb) -> dict[str, int]:
         "snd_ssthresh": tcb.ssthresh,
         "snd_cwnd": tcb.cwnd,
         "advmss": tcb.advmss - ts_space,
-        "reordering": DUPTHRESH,
+        "reordering": tcb.reordering,
+        "reord_seen": tcb.reord_seen,
         "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
         "total_retrans": tcb.total_retrans,
         "pacing_rate": tcb.pacing_rate,

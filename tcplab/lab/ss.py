@@ -30,8 +30,8 @@ _OPTIONS: Final = {
     OPT_SYN_DATA: "fastopen",
 }
 _TIMERS: Final = {
-    "rto": "on", "tlp": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive", "timewait": "timewait",
-    "finwait2": "timewait",
+    "rto": "on", "tlp": "on", "reo": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive",
+    "timewait": "timewait", "finwait2": "timewait",
 }  # fmt: skip
 """Our timers, in the order in which the kernel shows one of them; the delayed ACK's it never shows."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.events import Noted
-from tcplab.tcp import output, pmtu, resegment, sack, seq
+from tcplab.tcp import output, pmtu, resegment, seq
 from tcplab.tcp.tcb import OPEN, Tcb
 from tcplab.units import SEC, Nanos, Seq
 
@@ -56,7 +56,7 @@ def probe(tcb: Tcb, why: str) -> str:
     if search is None or search.size or tcb.ca_state != OPEN or tcb.cwnd < _CWND or tcb.sacks or tcb.dsack is not None:
         return ""
     size = pmtu.to_mss(tcb, (search.high + search.low) >> 1)
-    needed = size + (sack.DUPTHRESH + 1) * tcb.mss
+    needed = size + (tcb.reordering + 1) * tcb.mss
     if (
         size > pmtu.to_mss(tcb, search.high)
         or search.high - search.low < max(1, tcb.host.sysctl.tcp_probe_threshold)

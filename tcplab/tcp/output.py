@@ -6,9 +6,9 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, delack, ecn, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import chrono, cwnd, delack, ecn, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
 from tcplab.tcp import sack as sack_blocks
-from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, SentSeg, Tcb
+from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
@@ -36,6 +36,11 @@ def unsent(tcb: Tcb) -> int:
     """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
     rest = (tcb.snd_base + len(tcb.sndq) + tcb.fin_queued - tcb.snd_nxt) & seq.MASK
     return rest if rest <= seq.MASK >> 1 else 0
+
+
+def current_mss(tcb: Tcb) -> int:
+    """How much payload fits beside the SACK blocks that are to be reported now (tcp_current_mss)."""
+    return tcb.mss - sack_blocks.space(tcb) if tcb.sacks or tcb.dsack is not None else tcb.mss
 
 
 def _options(tcb: Tcb) -> bytes:
@@ -178,7 +183,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     if not rest:
         tcb.held = held
         return
-    was_idle = not tcb.rtx
+    before = len(tcb.rtx)
     first = tcb.snd_nxt
     if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
         pmtu.follow(tcb)
@@ -189,12 +194,15 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         most -= 1
         held = _next(tcb, rest, why, more, force)
         rest = unsent(tcb)
-    if tcb.snd_nxt != first:
-        sndbuf.sent(tcb, first)
+    sent = tcb.snd_nxt != first
+    if sent:
+        sndbuf.sent(tcb, first, before)
     if tcb.chrono:
-        _measure(tcb, held, tcb.snd_nxt != first)
-    if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
-        timers.arm_rto(tcb)
+        _measure(tcb, held)
+    if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
+        timers.rearm_rto(tcb)
+    if sent or held == "cwnd":
+        cwnd.validate(tcb, held == "cwnd" or tcb.in_flight >= tcb.cwnd)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -203,21 +211,12 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         timers.arm_persist(tcb)
 
 
-def cwnd_limited(tcb: Tcb) -> bool:
-    """Only a window that was used may grow (tcp_is_cwnd_limited)."""
-    if tcb.cwnd < tcb.ssthresh:
-        return tcb.cwnd < 2 * tcb.max_packets_out
-    return tcb.cwnd_limited
-
-
-def _measure(tcb: Tcb, held: str, sent: bool) -> None:
-    """What the connection waits for from now on (tcp_write_xmit, tcp_cwnd_validate)."""
+def _measure(tcb: Tcb, held: str) -> None:
+    """What the connection waits for from now on (tcp_write_xmit)."""
     if held == "window":
         chrono.start(tcb, chrono.RWND)
     elif tcb.chrono == chrono.RWND:
         chrono.stop(tcb, chrono.RWND)
-    if sent and tcb.nospace and not tcb.skbs and not cwnd_limited(tcb):
-        chrono.start(tcb, chrono.SNDBUF)
 
 
 def _tell_what_holds(tcb: Tcb, held: str) -> None:
@@ -238,7 +237,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
 def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     """Send the next segment, or say what holds it back."""
     data = rest - tcb.fin_queued
-    mss = tcb.mss - sack_blocks.space(tcb)
+    mss = current_mss(tcb)
     size = data if data < mss else mss
     last = size == data
     marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
@@ -246,7 +245,6 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
         size, last, marked = _up_to_eor(tcb, size, last, marked)
     fin = last and tcb.fin_queued
     if tcb.in_flight >= tcb.cwnd and not (fin and not size):
-        tcb.cwnd_limited = True
         return "cwnd"
     if size + fin > tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una):
         return "window"
@@ -255,8 +253,8 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
             return "cork"
         if _nagle(tcb):
             return "Nagle"
-    if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime >= 0:
-        _restart_after_idle(tcb)
+    if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
+        cwnd.restart(tcb)
     first = tcb.snd_nxt
     push_it = size > 0 and ((last and marked) or _forced_push(tcb, first, size))
     _send(tcb, first, size, fin, push_it, why)
@@ -303,14 +301,12 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
     entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
+    entry.delivered = tcb.delivered
     tcb.rtx.append(entry)
+    tcb.tsorted[entry] = None
     tcb.snd_nxt = end
-    if tcb.ca_state in (CWR, RECOVERY):
+    if tcb.ca_state == RECOVERY or tcb.ca_state == CWR:
         tcb.prr_out += 1
-    if len(tcb.rtx) > tcb.max_packets_out or not seq.before(tcb.snd_una, tcb.max_packets_seq):
-        tcb.max_packets_out = len(tcb.rtx)  # in this round trip (tcp_cwnd_validate)
-        tcb.max_packets_seq = tcb.snd_nxt
-        tcb.cwnd_limited = False
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
     if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
@@ -321,127 +317,23 @@ def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
     return seq.diff(seq.add(first, size), tcb.pushed_seq) > tcb.max_window >> 1
 
 
-def _restart_after_idle(tcb: Tcb) -> None:
-    """Halve cwnd for each RTO that nothing was sent (RFC 2861, Linux tcp_cwnd_restart)."""
-    if not tcb.host.sysctl.tcp_slow_start_after_idle:
-        return
-    idle = tcb.host.now - tcb.lsndtime
-    restart = min(10, tcb.cwnd)
-    tcb.ssthresh = max(tcb.ssthresh, (tcb.cwnd >> 1) + (tcb.cwnd >> 2))
-    cwnd = tcb.cwnd
-    while (idle := idle - tcb.rto) > 0 and cwnd > restart:
-        cwnd >>= 1
-    tcb.cwnd = max(cwnd, restart)
-
-
 def push_one(tcb: Tcb, why: str) -> bool:
     """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
     first = tcb.snd_nxt
     data = unsent(tcb) - tcb.fin_queued
-    size = min(data, tcb.mss - sack_blocks.space(tcb))
+    size = min(data, current_mss(tcb))
     fin = size == data and tcb.fin_queued
     if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
+        before = len(tcb.rtx)
         _send(tcb, first, size, fin, size == data, why)
-        sndbuf.sent(tcb, first)
+        sndbuf.sent(tcb, first, before)
+        cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
 
 
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
     _send(tcb, tcb.snd_nxt, size, False, False, why)
-
-
-def _behind_the_window(tcb: Tcb, entry: SentSeg) -> bool:
-    """The peer took window back: of what lies behind it now only the first segment may be repeated, and of one that
-    straddles the edge the part before it, which becomes a segment of its own (__tcp_retransmit_skb).
-    """
-    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), entry.seq)
-    if entry.syn or room >= seq.diff(entry.end, entry.seq) - entry.fin:
-        return False
-    if room <= 0:
-        return entry.seq != tcb.snd_una
-    _cut(tcb, entry, room)
-    return False
-
-
-def _cut(tcb: Tcb, entry: SentSeg, size: int) -> None:
-    """The first `size` octets of `entry` stay, the rest becomes a segment of its own (tcp_fragment)."""
-    rest = SentSeg(seq.add(entry.seq, size), entry.end, entry.sent, fin=entry.fin)
-    rest.push, rest.lost, rest.sacked = entry.push, entry.lost, entry.sacked
-    rest.retrans, rest.ever, rest.eor = entry.retrans, entry.ever, entry.eor
-    tcb.lost_out += rest.lost
-    tcb.sacked_out += rest.sacked
-    tcb.retrans_out += rest.retrans
-    entry.end, entry.fin, entry.push, entry.eor = rest.seq, False, False, False
-    tcb.rtx.insert(tcb.rtx.index(entry) + 1, rest)
-
-
-def _cut_to_mss(tcb: Tcb, entry: SentSeg) -> None:
-    """A segment that was sent when more fitted into one is repeated as several (__tcp_retransmit_skb).
-
-    All become entries now, as Linux counts them; the first is repeated, the rest when cwnd lets them.
-    """
-    mss = tcb.mss - sack_blocks.space(tcb)
-    while seq.diff(entry.end, entry.seq) - entry.fin > mss:
-        _cut(tcb, entry, mss)
-        entry = tcb.rtx[tcb.rtx.index(entry) + 1]
-
-
-def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> bool:
-    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired. False: it may not leave."""
-    if _behind_the_window(tcb, entry):
-        return False
-    pmtu.follow(tcb)
-    if tcb.mtup is not None:
-        tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
-    if not entry.syn:
-        _cut_to_mss(tcb, entry)
-    host = tcb.host
-    tcb.total_retrans += 1
-    if not entry.retrans and not probe:
-        entry.retrans = True
-        tcb.retrans_out += 1
-    entry.ever = True
-    entry.sent = host.now
-    if tcb.retrans_stamp < 0 and not probe:
-        tcb.retrans_stamp = host.now
-    if entry.syn:
-        host.counters["TcpExtTCPSynRetrans"] += 1
-        send_syn(tcb, why, ref, rtx=True, with_ack=tcb.state is State.SYN_RECV)
-        return True
-    _collapse(tcb, entry)
-    size = seq.diff(entry.end, entry.seq) - entry.fin
-    offset = (entry.seq - tcb.snd_base) & seq.MASK
-    payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
-    flags = ACK | (FIN if entry.fin else 0)
-    if entry.push:
-        flags |= PSH
-    if tcb.ca_state in (CWR, RECOVERY):
-        tcb.prr_out += 1
-    emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
-    return True
-
-
-def _collapse(tcb: Tcb, entry: SentSeg) -> None:
-    """Small segments that follow are repeated along with it, as one (tcp_retrans_try_collapse)."""
-    edge = seq.add(tcb.snd_una, tcb.snd_wnd)
-    room = min(seq.diff(edge, entry.seq), tcb.mss) - seq.diff(entry.end, entry.seq) + entry.fin
-    if room <= 0 or entry is tcb.rtx[-1] or not tcb.host.sysctl.tcp_retrans_collapse:
-        return
-    behind = tcb.rtx.index(entry) + 1
-    while behind < len(tcb.rtx) and not entry.eor:
-        later = tcb.rtx[behind]
-        room -= seq.diff(later.end, later.seq) - later.fin
-        if room < 0 or later.sacked or seq.after(later.end, edge):
-            return
-        entry.end, entry.eor = later.end, later.eor
-        entry.fin |= later.fin
-        entry.push |= later.push
-        tcb.lost_out -= later.lost
-        tcb.retrans_out -= later.retrans
-        if not tcb.sack_ok and tcb.sacked_out:
-            tcb.sacked_out -= 1
-        del tcb.rtx[behind]
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:
@@ -451,9 +343,10 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     if room > 0 and data:
         size = min(room, data, tcb.mss)
         first = tcb.snd_nxt
+        before = len(tcb.rtx)
         _send(tcb, first, size, False, True, why)
-        sndbuf.sent(tcb, first)
-        timers.arm_rto(tcb)
+        sndbuf.sent(tcb, first, before)
+        timers.rearm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1
     old_ack(tcb, why, ref)

@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import cc, pmtu, recovery, sack, timers
+from tcplab.tcp import castate, cc, output, pmtu, rack, recovery, retransmit
 from tcplab.tcp.tcb import LOSS, SentSeg, Tcb
 
 
@@ -41,11 +41,12 @@ def simple_retransmit(tcb: Tcb, why: str) -> None:
     Of a SYN with data, Fast Open's, both are lost, whatever their size (tcp_simple_retransmit).
     """
     opening = tcb.state is State.SYN_SENT and len(tcb.rtx) > 1
-    mss = -1 if opening else tcb.mss - sack.space(tcb)
+    mss = -1 if opening else output.current_mss(tcb)
     for entry in tcb.rtx:
-        if _size(entry) > mss and not entry.sacked:
-            mark_lost(tcb, entry)
+        if _size(entry) > mss:
+            rack.mark_skb_lost(tcb, entry)
     if tcb.lost_out:
+        recovery.limit_reno_sacked(tcb)
         without_congestion(tcb, why, pmtu.REF)
 
 
@@ -53,20 +54,12 @@ def _size(entry: SentSeg) -> int:
     return ((entry.end - entry.seq) & 0xFFFFFFFF) - entry.fin - entry.syn
 
 
-def mark_lost(tcb: Tcb, entry: SentSeg) -> None:
-    """Count `entry` as lost, and a repeat of it too (tcp_mark_skb_lost)."""
-    if entry.retrans:
-        entry.retrans = False
-        tcb.retrans_out -= 1
-    if not entry.lost:
-        entry.lost = True
-        tcb.lost_out += 1
-
-
 def without_congestion(tcb: Tcb, why: str, ref: str) -> None:
     """Repeat what is marked as lost, and leave cwnd as it is (tcp_non_congestion_loss_retransmit)."""
     if tcb.ca_state != LOSS:
         tcb.high_seq = tcb.snd_nxt
+        tcb.ssthresh = castate.current_ssthresh(tcb)
+        tcb.prior_ssthresh = 0
+        tcb.undo_marker = -1
         cc.change_state(tcb, LOSS)
-    recovery.repeat_lost(tcb, why, ref)
-    timers.arm_rto(tcb)
+    retransmit.lost_ones(tcb, why, ref)

@@ -62,8 +62,14 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
         push()
 
 
-def sent(tcb: Tcb, at: int) -> None:
-    """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment)."""
+def sent(tcb: Tcb, at: int, entry: int) -> None:
+    """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment).
+
+    `entry` is where they begin in the retransmission queue: there each sk_buff begins with a segment.
+    """
+    rtx = tcb.rtx
+    for later in rtx[entry + 1 :]:
+        later.starts = later.end == seq.add(later.seq, later.fin)  # a bare FIN is one of its own
     end = tcb.data_end
     stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
     skbs = tcb.skbs
@@ -78,6 +84,10 @@ def sent(tcb: Tcb, at: int) -> None:
         if skbs and skbs[0] == at:
             del skbs[0]
         tcb.skbs_sent.append(at)
+        while entry < len(rtx) and seq.before(rtx[entry].seq, at):
+            entry += 1
+        if entry < len(rtx):
+            rtx[entry].starts = True
         at = seq.add(at, most)
         if skbs and seq.after(at, skbs[0]):
             at = skbs[0]

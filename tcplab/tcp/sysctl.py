@@ -147,7 +147,18 @@ KNOBS: Final[dict[str, Knob]] = {
         Knob("tcp_keepalive_time", 7200, 1, 32767, "s", "idle time before the first probe", "tcp(7)"),
         Knob("tcp_keepalive_intvl", 75, 1, 32767, "s", "time between probes", "tcp(7)"),
         Knob("tcp_keepalive_probes", 9, 1, 127, "probes", "unanswered probes before ETIMEDOUT", "tcp(7)"),
-        Knob("tcp_early_retrans", 3, 0, 4, "mode", "3 and 4: tail loss probes; 0: none", "ip-sysctl, RFC 8985"),
+        Knob("tcp_early_retrans", 3, 0, 4, "mode", "3 and 4: tail loss probes; else none", "ip-sysctl, RFC 8985"),
+        Knob(
+            "tcp_recovery", 1, 0, _BYTE, "bits",
+            "RACK: 2 the reordering window never widens, 4 it is not given up at three SACKed segments", "RFC 8985",
+        ),
+        Knob("tcp_reordering", 3, 1, _INT, "segments", "so far segments are out of order at first", "tcp(7)"),
+        Knob("tcp_max_reordering", 300, 1, _INT, "segments", "the most that is learned of it", "ip-sysctl"),
+        Knob("tcp_frto", 2, 0, _BYTE, "bool", "F-RTO: find out whether an RTO was right", "tcp(7), RFC 5682"),
+        Knob(
+            "tcp_thin_linear_timeouts", 0, 0, _BYTE, "bool",
+            "the RTO of a stream with less than four segments out does not double", "ip-sysctl",
+        ),
         Knob(
             "tcp_min_tso_segs", 2, 1, _BYTE, "segments", "how many share an sk_buff of the send buffer at least",
             "ip-sysctl",
