@@ -6,7 +6,21 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, cwnd, delack, ecn, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import (
+    burst,
+    chrono,
+    cwnd,
+    delack,
+    ecn,
+    mtu_probe,
+    negotiate,
+    pmtu,
+    seq,
+    sndbuf,
+    timers,
+    tlp,
+    window,
+)
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -57,6 +71,7 @@ def _options(tcb: Tcb) -> bytes:
 def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
+    tcb.wstamp = host.now
     options = _options(tcb)
     tos = tcb.tos
     if tcb.ecn:
@@ -109,6 +124,7 @@ def send_syn(
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
+    tcb.wstamp = host.now
     if rtx:
         host.counters["TcpRetransSegs"] += 1
     host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
@@ -163,18 +179,19 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
-    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one)."""
-    if seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
-        push(tcb, why)
+    """send() has filled an sk_buff and has more: if it is the first one burst of it leaves (tcp_sendmsg_locked)."""
+    if sndbuf.forced(tcb):
+        sndbuf.mark(tcb)
+        push(tcb, why, force=True)
     elif len(tcb.skbs) == 1:
-        push(tcb, why, most=tso.segments(tcb))
+        push(tcb, why, force=True, once=True)
 
 
-def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
+def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False) -> None:
     """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
 
-    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `most`: so
-    many segments.
+    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `once`: one
+    burst only.
     """
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
@@ -187,22 +204,22 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     first = tcb.snd_nxt
     if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
         pmtu.follow(tcb)
-    if tcb.mtup is not None and tcb.mtup.enabled and most > 1:
+    if tcb.mtup is not None and tcb.mtup.enabled and not once:
         held = mtu_probe.probe(tcb, why)
         rest = unsent(tcb)
-    while rest and not held and most:
-        most -= 1
-        held = _next(tcb, rest, why, more, force)
+    while rest and not held:
+        held = _burst(tcb, why, more, force, once)
         rest = unsent(tcb)
+        if once:
+            break
     sent = tcb.snd_nxt != first
-    if sent:
-        sndbuf.sent(tcb, first, before)
     if tcb.chrono:
         _measure(tcb, held)
     if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
         timers.rearm_rto(tcb)
-    if sent or held == "cwnd":
-        cwnd.validate(tcb, held == "cwnd" or tcb.in_flight >= tcb.cwnd)
+    is_limited = held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
+    if sent or is_limited:
+        cwnd.validate(tcb, is_limited)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -213,7 +230,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
 
 def _measure(tcb: Tcb, held: str) -> None:
     """What the connection waits for from now on (tcp_write_xmit)."""
-    if held == "window":
+    if held in ("window", "TSO window"):
         chrono.start(tcb, chrono.RWND)
     elif tcb.chrono == chrono.RWND:
         chrono.stop(tcb, chrono.RWND)
@@ -222,7 +239,8 @@ def _measure(tcb: Tcb, held: str) -> None:
 def _tell_what_holds(tcb: Tcb, held: str) -> None:
     """Data waits: say why, once, when the reason is a new one."""
     host = tcb.host
-    reasons = {
+    soon = ("few segments could leave now, more of them together with the next ACK", "Linux tcp_tso_should_defer")
+    reasons = dict.fromkeys(burst.DEFERS, soon) | {
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
@@ -234,61 +252,39 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
-def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
-    """Send the next segment, or say what holds it back."""
-    data = rest - tcb.fin_queued
-    mss = current_mss(tcb)
-    size = data if data < mss else mss
-    last = size == data
-    marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
-    if tcb.eor:
-        size, last, marked = _up_to_eor(tcb, size, last, marked)
-    fin = last and tcb.fin_queued
-    if tcb.in_flight >= tcb.cwnd and not (fin and not size):
-        return "cwnd"
-    if size + fin > tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una):
-        return "window"
-    if size < mss and size == data and not fin and not force:  # to one in the middle of the queue nothing is added
-        if tcb.cork or more:
-            return "cork"
-        if _nagle(tcb):
-            return "Nagle"
+def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
+    """Send the next burst, or say what holds it back."""
     if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
         cwnd.restart(tcb)
-    first = tcb.snd_nxt
-    push_it = size > 0 and ((last and marked) or _forced_push(tcb, first, size))
-    _send(tcb, first, size, fin, push_it, why)
+    mss = current_mss(tcb)
+    size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
+    if held:
+        return held
+    first, before = tcb.snd_nxt, len(tcb.rtx)
+    end = seq.add(first, size)
+    marked = sndbuf.pushes(tcb, end)
+    several = size > mss
+    at = first
+    while size > mss:
+        _send(tcb, at, mss, False, False, False, why)
+        at = seq.add(at, mss)
+        size -= mss
+    _send(tcb, at, size, fin, marked, several, why)
     if size < mss:
-        tcb.snd_sml = seq.add(first, size)
+        tcb.snd_sml = tcb.snd_nxt
+    sndbuf.sent(tcb, first, before)
     return ""
 
 
-def _up_to_eor(tcb: Tcb, size: int, last: bool, marked: bool) -> tuple[int, bool, bool]:
-    """A segment ends where a send() with MSG_EOR ended: its size, whether it is a last one, and is to be pushed."""
-    while tcb.eor and not seq.after(tcb.eor[0][0], tcb.snd_nxt):
-        del tcb.eor[0]
-    if not tcb.eor or seq.diff(tcb.eor[0][0], tcb.snd_nxt) > size:
-        return size, last, marked
-    end, push_it = tcb.eor[0]
-    return seq.diff(end, tcb.snd_nxt), True, push_it
-
-
-def _nagle(tcb: Tcb) -> bool:
-    """A small segment waits while an earlier small one is unacknowledged (RFC 9293 3.7.4, Minshall's variant)."""
-    if tcb.nodelay or not tcb.rtx:
-        return False
-    return seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
-
-
-def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -> None:
+def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: bool, why: str) -> None:
+    """One segment; the last of several that leave together carries PSH, whether it is `marked` or not."""
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
     end = seq.add(first, size + fin)
-    if push_it:
+    if marked or several:
         flags |= PSH
-        tcb.pushed_seq = end if not fin else seq.add(first, size)
     if fin:
         flags |= FIN
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
@@ -299,8 +295,11 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
-    entry.push = push_it
-    entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
+    entry.push = marked
+    if tcb.eor:
+        while tcb.eor and seq.before(tcb.eor[0], end):
+            tcb.eor = tcb.eor[1:]
+        entry.eor = bool(tcb.eor) and tcb.eor[0] == end
     entry.delivered = tcb.delivered
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
@@ -312,28 +311,20 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         timers.stop(tcb, PERSIST)
 
 
-def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
-    """Half of the greatest window went out without PSH: set one (Linux forced_push)."""
-    return seq.diff(seq.add(first, size), tcb.pushed_seq) > tcb.max_window >> 1
-
-
 def push_one(tcb: Tcb, why: str) -> bool:
-    """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
+    """Send a burst of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
     first = tcb.snd_nxt
-    data = unsent(tcb) - tcb.fin_queued
-    size = min(data, current_mss(tcb))
-    fin = size == data and tcb.fin_queued
-    if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
-        before = len(tcb.rtx)
-        _send(tcb, first, size, fin, size == data, why)
-        sndbuf.sent(tcb, first, before)
+    _burst(tcb, why, force=True, once=True, probe=True)
+    if tcb.snd_nxt != first:
         cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
 
 
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
-    _send(tcb, tcb.snd_nxt, size, False, False, why)
+    first, before = tcb.snd_nxt, len(tcb.rtx)
+    _send(tcb, first, size, False, sndbuf.pushes(tcb, seq.add(first, size)), False, why)
+    sndbuf.sent(tcb, first, before)
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:
@@ -344,7 +335,7 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
         size = min(room, data, tcb.mss)
         first = tcb.snd_nxt
         before = len(tcb.rtx)
-        _send(tcb, first, size, False, True, why)
+        _send(tcb, first, size, False, True, False, why)
         sndbuf.sent(tcb, first, before)
         timers.rearm_rto(tcb)
         return

@@ -13,7 +13,7 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
     rtx = tcb.rtx
     rearm = False
     at = 0
-    most = tso.segments(tcb)
+    most = tso.most(tcb, output.current_mss(tcb))
     burst = 0
     while at < len(rtx) and tcb.retrans_out < tcb.lost_out:
         room = tcb.cwnd - tcb.in_flight

@@ -160,7 +160,11 @@ KNOBS: Final[dict[str, Knob]] = {
             "the RTO of a stream with less than four segments out does not double", "ip-sysctl",
         ),
         Knob(
-            "tcp_min_tso_segs", 2, 1, _BYTE, "segments", "how many share an sk_buff of the send buffer at least",
+            "tcp_tso_win_divisor", 3, 0, _BYTE, "part",
+            "a burst waits for company while it is less than this part of the window", "ip-sysctl",
+        ),
+        Knob(
+            "tcp_min_tso_segs", 2, 1, _BYTE, "segments", "so many leave as one at least",
             "ip-sysctl",
         ),
         Knob("tcp_retrans_collapse", 1, 0, _BYTE, "bool", "repeat small segments together, as one", "tcp(7)"),

@@ -30,11 +30,10 @@ def pacing_rate(tcb: Tcb) -> int:
     return min(rate // tcb.srtt if tcb.srtt else rate, NO_PACING)
 
 
-def segments(tcb: Tcb) -> int:
-    """How many segments leave as one: a millisecond's, and half of cwnd (tcp_tso_autosize, tcp_cwnd_test)."""
+def most(tcb: Tcb, mss: int) -> int:
+    """How many segments leave as one at most: a millisecond's, more if the peer is near (tcp_tso_autosize)."""
     octets = tcb.pacing_rate >> _PACING_SHIFT
     near = tcb.rtt_min >> _RTT_LOG
     if tcb.rtt_min and near < _BITS:
         octets += _GSO_MAX >> near
-    paced = max(min(octets, _GSO_MAX) // tcb.mss, tcb.host.sysctl.tcp_min_tso_segs)
-    return min(paced, max(tcb.cwnd >> 1, 1))
+    return max(min(octets, _GSO_MAX) // mss, tcb.host.sysctl.tcp_min_tso_segs)
