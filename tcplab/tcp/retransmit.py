@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, output, pmtu, seq, timers, tso
-from tcplab.tcp.tcb import LOSS, REO, SentSeg, Tcb
+from tcplab.tcp import castate, output, pmtu, seq, shift, timers, tso
+from tcplab.tcp.tcb import LOSS, REO, Tcb
 from tcplab.wire.tcp import ACK, FIN, PSH
 
 
@@ -14,7 +14,7 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
     rearm = False
     at = 0
     most = tso.most(tcb, output.current_mss(tcb))
-    burst = 0
+    burst = several = 0
     while at < len(rtx) and tcb.retrans_out < tcb.lost_out:
         room = tcb.cwnd - tcb.in_flight
         if room <= 0:
@@ -25,9 +25,10 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
             burst = 0
             continue
         if not burst or entry.starts:  # so many of an sk_buff leave together, and are one from now on
-            burst = min(room, most)
             entry.starts = True
-        if not segment(tcb, at, why, ref):
+            shift.fit(tcb, at, output.current_mss(tcb))
+            burst = several = min(room, most, shift.end_of(tcb, at) - at)
+        if not segment(tcb, at, why, ref, push=several > 1 and burst == 1):
             break
         burst -= 1
         lossy = tcb.ca_state == LOSS
@@ -43,10 +44,10 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
         timers.arm_rto(tcb)
 
 
-def segment(tcb: Tcb, at: int, why: str, ref: str) -> bool:
+def segment(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     """Repeat the segment at `at` of the queue (tcp_retransmit_skb). False: it may not leave."""
     entry = tcb.rtx[at]
-    if not again(tcb, at, why, ref):
+    if not again(tcb, at, why, ref, push):
         return False
     if not entry.retrans:
         entry.retrans = True
@@ -57,8 +58,11 @@ def segment(tcb: Tcb, at: int, why: str, ref: str) -> bool:
     return True
 
 
-def again(tcb: Tcb, at: int, why: str, ref: str) -> bool:
-    """Send it again, without a word about it in the scoreboard: so does a probe (__tcp_retransmit_skb)."""
+def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
+    """Send it again, without a word about it in the scoreboard: so does a probe (__tcp_retransmit_skb).
+
+    `push`: it is the last of several that leave as one: those are always pushed.
+    """
     host, entry = tcb.host, tcb.rtx[at]
     pmtu.follow(tcb)
     if tcb.mtup is not None:
@@ -79,7 +83,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str) -> bool:
     offset = (entry.seq - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
     flags = ACK | (FIN if entry.fin else 0)
-    if entry.push:
+    if entry.push or push:
         flags |= PSH
     output.emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
     return True
@@ -92,46 +96,20 @@ def _fits(tcb: Tcb, at: int) -> bool:
     that straddles the edge the part before it.
     """
     entry = tcb.rtx[at]
-    size = seq.diff(entry.end, entry.seq) - entry.fin
-    mss = output.current_mss(tcb)
     room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), entry.seq)
+    mss = output.current_mss(tcb)
     if room <= 0:
         if entry.seq != tcb.snd_una:
             return False
         room = mss
-    if size > min(room, mss):
-        _fragment(tcb, at, min(room, mss), mss)
+    shift.fit(tcb, at, mss)
+    size = shift.length(entry)
+    if size > room:
+        shift.cut(tcb, at, at + 1, room, mss)
+        tcb.rtx[at + 1].starts = True
     elif size < min(room, mss):
         _collapse(tcb, at, min(room, mss) - size)
     return True
-
-
-def _fragment(tcb: Tcb, at: int, size: int, mss: int) -> None:
-    """Split the segment at `at` behind `size` octets; what is left makes segments of `mss` (tcp_fragment)."""
-    entry = tcb.rtx[at]
-    octets_end = seq.add(entry.end, -entry.fin)
-    begin = entry.seq
-    pieces: list[SentSeg] = []
-    while begin != octets_end:
-        size = min(size, seq.diff(octets_end, begin))
-        piece = SentSeg(begin, seq.add(begin, size), entry.sent)
-        piece.sacked, piece.lost, piece.retrans, piece.ever = entry.sacked, entry.lost, entry.retrans, entry.ever
-        piece.delivered, piece.starts = entry.delivered, len(pieces) == 1
-        pieces.append(piece)
-        begin, size = piece.end, mss
-    pieces[-1].end, pieces[-1].fin = entry.end, entry.fin
-    pieces[-1].push, pieces[-1].eor = entry.push, entry.eor
-    more = len(pieces) - 1
-    tcb.lost_out += more * entry.lost
-    tcb.retrans_out += more * entry.retrans
-    tcb.sacked_out += more * entry.sacked
-    entry.end, entry.fin, entry.push, entry.eor = pieces[0].end, pieces[0].fin, pieces[0].push, pieces[0].eor
-    tcb.rtx[at + 1 : at + 1] = pieces[1:]
-    if entry in tcb.tsorted:
-        order = list(tcb.tsorted)
-        place = order.index(entry) + 1
-        order[place:place] = pieces[1:]
-        tcb.tsorted = dict.fromkeys(order)
 
 
 def _collapse(tcb: Tcb, at: int, room: int) -> None:

@@ -36,7 +36,7 @@ def start_of(tcb: Tcb, place: int) -> int:
     return place
 
 
-def _length(entry: SentSeg) -> int:
+def length(entry: SentSeg) -> int:
     """Its octets: a FIN counts in sequence space only."""
     return seq.diff(entry.end, entry.seq) - entry.fin
 
@@ -51,7 +51,7 @@ def match(tcb: Tcb, first: int, left: Seq, right: Seq) -> int:
         return INSIDE
     if stop - first == 1 or not seq.after(end, left):
         return OUTSIDE
-    size = _length(head)
+    size = length(head)
     if begins:
         count = min(seq.diff(right, head.seq) // size, stop - first - 1)
         if not count:
@@ -82,7 +82,7 @@ def onto_previous(tcb: Tcb, first: int, acked: Acked, left: Seq, right: Seq, dup
     following = rtx[after]  # a hole is filled: the next one may join as well
     stop = end_of(tcb, after)
     joins = following.sacked and not following.lost and not following.retrans and not rtx[after - 1].eor
-    if joins and _length(following) == _length(rtx[first]):
+    if joins and length(following) == length(rtx[first]):
         _shifted(tcb, after, stop - after, acked, False)
         return stop
     return after
@@ -95,7 +95,7 @@ def _may_shift(tcb: Tcb, first: int, left: Seq, right: Seq, dup: bool) -> int:
     stop = end_of(tcb, first)
     if not dup and head.retrans and not head.lost:  # a repeat that is on the way is not forgotten
         return _FALLBACK
-    if not _length(head) or head.syn or not first or not seq.after(rtx[stop - 1].end, tcb.snd_una):
+    if not length(head) or head.syn or not first or not seq.after(rtx[stop - 1].end, tcb.snd_una):
         return _FALLBACK
     last = rtx[first - 1]
     if not last.sacked or last.lost or last.retrans or last.eor:
@@ -107,9 +107,9 @@ def _may_shift(tcb: Tcb, first: int, left: Seq, right: Seq, dup: bool) -> int:
             return 0
         if not begins:
             return _FALLBACK
-        count = min(seq.diff(right, head.seq) // _length(head), count - 1)
+        count = min(seq.diff(right, head.seq) // length(head), count - 1)
     before = start_of(tcb, first - 1)
-    if _length(head) != _length(rtx[before]):
+    if length(head) != length(rtx[before]):
         return _FALLBACK
     octets = seq.diff(rtx[first + count - 1].end, rtx[before].seq) if count else 0
     if octets >= _MOST_OCTETS or first + count - before > _MOST_SEGMENTS:
@@ -144,7 +144,7 @@ def realign(tcb: Tcb, first: int, stop: int, number: Seq) -> int:
     on (tcp_trim_head). How many segments it has no more: the first ones.
     """
     old = tcb.rtx[first:stop]
-    size, tail = _length(old[0]), old[-1]
+    size, tail = length(old[0]), old[-1]
     left = seq.diff(seq.add(tail.end, -tail.fin), number)
     kept = old[-max(-(-left // size), 1) :]
     for entry in kept:
@@ -153,3 +153,44 @@ def realign(tcb: Tcb, first: int, stop: int, number: Seq) -> int:
             number = entry.end = seq.add(number, size)
     kept[0].starts = True
     return len(old) - len(kept)
+
+
+def fit(tcb: Tcb, first: int, mss: int) -> None:
+    """The sk_buff at `first` leaves again: in segments as large as they may be now (tcp_set_skb_tso_segs)."""
+    size = length(tcb.rtx[first])
+    if size == mss:
+        return
+    stop = end_of(tcb, first)
+    if size > mss or stop - first > 1:
+        cut(tcb, first, stop, mss, mss)
+
+
+def cut(tcb: Tcb, first: int, stop: int, size: int, mss: int) -> None:
+    """Make of the segments `first` .. `stop` one of `size` octets, and others of `mss` (tcp_fragment)."""
+    old = tcb.rtx[first:stop]
+    head, tail = old[0], old[-1]
+    begin, octets_end = head.seq, seq.add(tail.end, -tail.fin)
+    fresh: list[SentSeg] = []
+    while begin != octets_end:
+        end = seq.add(begin, min(size, seq.diff(octets_end, begin)))
+        piece = old[len(fresh)] if len(fresh) < len(old) else SentSeg(begin, end, head.sent)
+        piece.seq, piece.end, piece.starts = begin, end, not fresh
+        piece.sacked, piece.lost, piece.retrans, piece.ever = head.sacked, head.lost, head.retrans, head.ever
+        piece.sent, piece.delivered = head.sent, head.delivered
+        fresh.append(piece)
+        begin, size = end, mss
+    last, ends = fresh[-1], (tail.fin, tail.push, tail.eor)
+    for piece in fresh:
+        piece.fin = piece.push = piece.eor = False
+    last.fin, last.push, last.eor = ends
+    last.end = seq.add(octets_end, last.fin)
+    more = len(fresh) - len(old)
+    tcb.lost_out += more * head.lost
+    tcb.retrans_out += more * head.retrans
+    tcb.sacked_out += more * head.sacked
+    tcb.rtx[first:stop] = fresh
+    if head in tcb.tsorted:
+        order = [entry for entry in tcb.tsorted if entry is head or entry not in old]
+        place = order.index(head) + 1
+        order[place:place] = fresh[1:]
+        tcb.tsorted = dict.fromkeys(order)

@@ -30,8 +30,7 @@ _DONTWAIT: Final = 0x40
 _ERRQUEUE: Final = 0x2000
 _FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
-    tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
-    tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
+    tcp_fack tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
     tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
     tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled
