@@ -341,6 +341,8 @@ class Ours:
         value = args["setting"]
         if isinstance(value, int) and value >= 1 << 31:
             value -= 1 << 32
+        if name == "TCP_CONGESTION" and isinstance(value, bytes):
+            value = value.rstrip(b"\0").decode(errors="replace")
         if name in _WITHOUT_EFFECT:
             return self._plain("getsockopt", args["fd"], "SO_TYPE")
         return self._plain("setsockopt", args["fd"], name, value)
@@ -350,6 +352,8 @@ class Ours:
 
         def attempt() -> Outcome:
             value = self.call("getsockopt", args["fd"], name)
+            if isinstance(value, str):
+                value = value.encode()
             return Outcome(out={} if isinstance(value, dict) else {"value": value})
 
         return attempt
