@@ -49,6 +49,17 @@ def test_an_ack_of_time_wait_has_the_usual_ip_header() -> None:
     assert (header(pair).ttl, header(pair).ident, header(pair).fragment) == (64, 0, DONT_FRAGMENT)
 
 
+def test_an_abort_is_a_segment_of_its_connection() -> None:
+    """Its IP identification is the next one; only a RST of no connection has none."""
+    pair = Pair()
+    client, _ = pair.open()
+    before = header(pair).ident
+    pair.call("a", "setsockopt", client, "SO_LINGER", (1, 0))
+    pair.call("a", "close", client)
+    assert pair.sent[-1].flags == "RA"
+    assert header(pair).ident == (before + 1) & 0xFFFF != 0
+
+
 @pytest.mark.parametrize("port", [80, 81])
 @pytest.mark.parametrize("flags", [SYN, ACK, FIN, RST, RST | ACK])
 def test_a_wrong_checksum_is_counted_and_never_answered(port: int, flags: int) -> None:
