@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tcplab.api.events import AnyEvent, Arrived, Delayed, Dropped, Duplicated, Lost
 from tcplab.api.plan import HOSTS, Plan
 from tcplab.api.stack import Emit, Outgoing
+from tcplab.engines import plugins
 from tcplab.engines.addresses import ADDRESS, KERNEL_MAC, MAC
 from tcplab.engines.apps import Apps
 from tcplab.engines.errors import EngineError
@@ -25,6 +26,7 @@ from tcplab.host.machine import Machine
 from tcplab.link.inject import X_MAC
 from tcplab.link.stages import Fate, Link
 from tcplab.rng import Rng
+from tcplab.tcp import cc
 from tcplab.units import Nanos
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class World:
         self.engine = engine
         self.notice = ""
         """Something the person should know; whoever chose the engine sets it."""
+        cc.look_in(plugins.congestion)
         self.rng = Rng(plan.seed)
         self.tracer = Tracer()
         self.tracing = trace
