@@ -176,7 +176,8 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
+    tcb.ident = (tcb.ident + 1) & 0xFFFF
+    tcb.host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, False, tcb.tos, tcb.df)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
