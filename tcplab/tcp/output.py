@@ -64,6 +64,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     if rtx:
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
+    tcb.route = host.routes
     delack.acked(tcb)
     if payload:
         tcb.lsndtime = host.now
@@ -221,6 +222,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "path": ("the last packet was too large for what is known of the path now", pmtu.REF),
         "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
@@ -249,6 +251,8 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
             return "cork"
         if _nagle(tcb):
             return "Nagle"
+    if tcb.route != tcb.host.routes and pmtu.outgrown(tcb, size):
+        return "path"
     if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime >= 0:
         _restart_after_idle(tcb)
     first = tcb.snd_nxt
@@ -368,26 +372,50 @@ def _cut(tcb: Tcb, entry: SentSeg, size: int) -> None:
     tcb.rtx.insert(tcb.rtx.index(entry) + 1, rest)
 
 
-def _cut_to_mss(tcb: Tcb, entry: SentSeg) -> None:
-    """A segment that was sent when more fitted into one is repeated as several (__tcp_retransmit_skb).
-
-    All become entries now, as Linux counts them; the first is repeated, the rest when cwnd lets them.
+def recut(tcb: Tcb, at: int, mss: int) -> int:
+    """Make segments of `mss` octets of the larger one at `at`, and of all behind it that left with it in one sk_buff
+    and had its fate: Linux cuts whole sk_buffs anew (__tcp_retransmit_skb, tcp_set_skb_tso_segs). How many there are.
     """
-    mss = tcb.mss - sack_blocks.space(tcb)
+    rtx = tcb.rtx
+    entry = rtx[at]
+    begun = tcb.skbs_sent
+    while at + 1 < len(rtx) and not entry.eor and rtx[at + 1].seq not in begun:
+        later = rtx[at + 1]
+        if (later.sacked, later.lost, later.retrans) != (entry.sacked, entry.lost, entry.retrans):
+            break
+        _absorb(tcb, entry, at + 1)
+    pieces = 1
     while seq.diff(entry.end, entry.seq) - entry.fin > mss:
         _cut(tcb, entry, mss)
-        entry = tcb.rtx[tcb.rtx.index(entry) + 1]
+        entry = rtx[at + pieces]
+        pieces += 1
+    return pieces
+
+
+def _absorb(tcb: Tcb, entry: SentSeg, at: int) -> None:
+    """`entry` takes in the one behind it."""
+    later = tcb.rtx[at]
+    entry.end, entry.eor = later.end, later.eor
+    entry.fin |= later.fin
+    entry.push |= later.push
+    entry.ever |= later.ever
+    tcb.lost_out -= later.lost
+    tcb.retrans_out -= later.retrans
+    tcb.sacked_out -= later.sacked
+    del tcb.rtx[at]
 
 
 def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> bool:
     """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired. False: it may not leave."""
     if _behind_the_window(tcb, entry):
         return False
+    pmtu.look_up(tcb)
     pmtu.follow(tcb)
     if tcb.mtup is not None:
         tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
-    if not entry.syn:
-        _cut_to_mss(tcb, entry)
+    mss = tcb.mss - sack_blocks.space(tcb)
+    if not entry.syn and seq.diff(entry.end, entry.seq) - entry.fin > mss:
+        recut(tcb, tcb.rtx.index(entry), mss)
     host = tcb.host
     tcb.total_retrans += 1
     if not entry.retrans and not probe:
@@ -426,14 +454,9 @@ def _collapse(tcb: Tcb, entry: SentSeg) -> None:
         room -= seq.diff(later.end, later.seq) - later.fin
         if room < 0 or later.sacked or seq.after(later.end, edge):
             return
-        entry.end, entry.eor = later.end, later.eor
-        entry.fin |= later.fin
-        entry.push |= later.push
-        tcb.lost_out -= later.lost
-        tcb.retrans_out -= later.retrans
+        _absorb(tcb, entry, behind)
         if not tcb.sack_ok and tcb.sacked_out:
             tcb.sacked_out -= 1
-        del tcb.rtx[behind]
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:

@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import pmtu, recovery, sack, timers
+from tcplab.tcp import output, pmtu, recovery, sack, timers
 from tcplab.tcp.tcb import LOSS, SentSeg, Tcb
 
 
@@ -14,8 +14,9 @@ def mtu_reduced(tcb: Tcb, mtu: int) -> None:
     """A router could not forward a segment of ours: its next hop takes `mtu` octets (0: it does not say)."""
     host = tcb.host
     pmtu.learn(host, tcb.raddr, mtu)
+    pmtu.look_up(tcb)
     path = pmtu.to(host, tcb.raddr)
-    if mtu < path and (tcb.pmtudisc == pmtu.DO or (tcb.pmtudisc == pmtu.WANT and not pmtu.locked(host, tcb.raddr))):
+    if mtu < path and tcb.df:
         tcb.soft_error = errno.EMSGSIZE
     believes = tcb.pmtudisc not in (pmtu.DONT, pmtu.INTERFACE, pmtu.OMIT)
     if not believes or tcb.pmtu <= path:
@@ -42,9 +43,15 @@ def simple_retransmit(tcb: Tcb, why: str) -> None:
     """
     opening = tcb.state is State.SYN_SENT and len(tcb.rtx) > 1
     mss = -1 if opening else tcb.mss - sack.space(tcb)
-    for entry in tcb.rtx:
+    at = 0
+    while at < len(tcb.rtx):
+        entry = tcb.rtx[at]
+        pieces = 1
         if _size(entry) > mss and not entry.sacked:
-            mark_lost(tcb, entry)
+            pieces = 1 if opening else output.recut(tcb, at, mss)
+            for piece in tcb.rtx[at : at + pieces]:
+                mark_lost(tcb, piece)
+        at += pieces
     if tcb.lost_out:
         without_congestion(tcb, why, pmtu.REF)
 

@@ -113,12 +113,12 @@ class Tcb:
         "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt",
         "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked",
         "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
-        "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks",
-        "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml",
-        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt",
-        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
-        "wscale_ok",
+        "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out",
+        "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt",
+        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error",
+        "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos",
+        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout",
+        "write_pending", "wscale_ok",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -218,6 +218,8 @@ class Tcb:
         """The most that the peer takes, options included (Linux rx_opt.mss_clamp)."""
         self.pmtu = 0
         """The greatest packet that `mss` is made for (Linux icsk_pmtu_cookie)."""
+        self.route = host.routes
+        """How old what the connection knows of its path is: Env.routes when it looked."""
         self.mtup: Search | None = None
         """The search for a greater MTU, or for a smaller one without ICMP."""
         self.advmss = 1460
