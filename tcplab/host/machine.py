@@ -271,7 +271,9 @@ class Machine:
         """The path carries less (ip_fragment): in fragments, or not at all if the packet forbids that."""
         head = ipv4.parse(packet, 0)
         if head.df:
-            self.dropped("", "too large", "IpFragFails", f"DF, but the path carries packets of {mtu} octets", "RFC 1191")
+            self.dropped(
+                "", "too large", "IpFragFails", f"DF, but the path carries packets of {mtu} octets", "RFC 1191"
+            )
             return
         self.counters["IpFragOKs"] += 1
         parts = ipv4.fragments(packet, mtu)
