@@ -23,6 +23,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
         return False
     tcb.probes_out = 0
+    take_timestamp(tcb, seg)
     tcb.rcv_tstamp = host.now
     window_changed = _update_window(tcb, seg)
     if not tcb.rtx:
@@ -58,6 +59,7 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
         if not _predicted(tcb, seg):
             output.challenge_ack(tcb, why, "RFC 5961 5.2")
             return False
+        take_timestamp(tcb, seg)
         if output.may_challenge(tcb, "RFC 5961 5.2"):
             tcb.pending |= delack.NOW
     elif not seg.payload:
@@ -70,6 +72,15 @@ def _predicted(tcb: Tcb, seg: Segment) -> bool:
     foreseen = tcb.state is State.ESTABLISHED and seg.payload and not seg.flags & ~(ACK | PSH) and not seg.sack
     same = seg.window << tcb.snd_wscale == tcb.snd_wnd and (seg.ts is not None) == tcb.ts_ok
     return bool(foreseen and same and not tcb.ooo and seg.seq == tcb.rcv_nxt)
+
+
+def take_timestamp(tcb: Tcb, seg: Segment) -> None:
+    """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3, tcp_replace_ts_recent)."""
+    if tcb.ts_ok and seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup):
+        value = seg.ts[0]
+        if not seq.before(value, tcb.ts_recent):
+            tcb.ts_recent = value
+            tcb.ts_recent_at = tcb.host.now
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:

@@ -61,10 +61,9 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
     elif tcb.state is State.SYN_RECV:
         if not _handshake_done(tcb, seg):
             return
+        ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
-    if tcb.ts_ok and seg.ts is not None and not seq.after(seg.seq, tcb.rcv_wup):
-        _take_timestamp(tcb, seg.ts[0])
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
@@ -83,13 +82,6 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
-
-
-def _take_timestamp(tcb: Tcb, value: int) -> None:
-    """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3)."""
-    if not seq.before(value, tcb.ts_recent):
-        tcb.ts_recent = value
-        tcb.ts_recent_at = tcb.host.now
 
 
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:

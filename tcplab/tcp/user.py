@@ -42,8 +42,10 @@ def connect(
     negotiate.buffers(conn, buffer, sndbuf)
     conn.advmss = pmtu.advertised(host, conn.raddr, conn.user_mss)
     conn.mss_clamp = conn.user_mss or conn.mss_clamp
+    conn.ts_ok = host.sysctl.tcp_timestamps > 0  # what the peer says to it is not known, but room is left
     mtu_probe.init(conn)
     pmtu.sync(conn, pmtu.to(host, conn.raddr))
+    conn.ts_ok = False
     conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
     conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
     mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
