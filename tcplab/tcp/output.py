@@ -34,8 +34,8 @@ def tsval(tcb: Tcb) -> int:
 
 def unsent(tcb: Tcb) -> int:
     """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
-    rest = seq.diff(tcb.snd_base + len(tcb.sndq) + tcb.fin_queued, tcb.snd_nxt)
-    return rest if rest > 0 else 0
+    rest = (tcb.snd_base + len(tcb.sndq) + tcb.fin_queued - tcb.snd_nxt) & seq.MASK
+    return rest if rest <= seq.MASK >> 1 else 0
 
 
 def _options(tcb: Tcb) -> bytes:
