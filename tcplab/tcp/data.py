@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
+from tcplab.tcp import autotune, delack, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
 from tcplab.tcp.tcb import NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
@@ -116,6 +116,8 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     delack.measure(tcb, len(seg.payload), seg.flags)
     if tcb.sack_ok:
         rcvbuf.grow(tcb, len(seg.payload))
+    if tcb.owner is not None:
+        autotune.grow(tcb, tcb.space)
     reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
     tcb.pending |= delack.SCHED | delack.NOW
     if host.tracing:

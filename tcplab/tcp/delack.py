@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import rcvbuf, seq, timers, window
+from tcplab.tcp import autotune, rcvbuf, seq, timers, window
 from tcplab.tcp.tcb import ATO_MIN, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
 from tcplab.wire.tcp import PSH, Segment
@@ -15,6 +15,8 @@ SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
 PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
 _MIN_SMALL = 536
+_SMALL_PACKET = 128
+"""Segments below do not let the window grow."""
 
 
 def data_received(tcb: Tcb, seg: Segment) -> None:
@@ -23,6 +25,7 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     tcb.pending |= SCHED
     size = len(seg.payload)
     measure(tcb, size, seg.flags)
+    autotune.measure_window(tcb)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
         tcb.ato = ATO_MIN
@@ -35,7 +38,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         elif gap > tcb.rto:
             quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
     tcb.lrcvtime = now
-    rcvbuf.grow(tcb, size)
+    if size >= _SMALL_PACKET:
+        rcvbuf.grow(tcb, size)
 
 
 def measure(tcb: Tcb, whole: int, flags: int) -> None:

@@ -11,6 +11,7 @@ import errno
 from tcplab.api.states import Cause, State
 from tcplab.tcp import (
     ack,
+    autotune,
     data,
     delack,
     machine,
@@ -64,6 +65,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
+    if tcb.state is State.ESTABLISHED and tcb.ts_ok:
+        autotune.measure_echo(tcb, seg)
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:

@@ -123,6 +123,7 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_rmem", (4096, 131_072, 33_554_432), 1, _INT, "octets",
             "receive buffer: least, at the start, and greatest", "tcp(7)",
         ),
+        Knob("tcp_moderate_rcvbuf", 1, 0, _BYTE, "bool", "the receive buffer grows with the peer's rate", "tcp(7)"),
         Knob(
             "tcp_wmem", (4096, 16_384, 4_194_304), 1, _INT, "octets",
             "send buffer: least, at the start, and greatest", "tcp(7)",

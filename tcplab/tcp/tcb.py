@@ -111,14 +111,15 @@ class Tcb:
         "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo",
         "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "probes_out",
         "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt",
-        "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked",
-        "rcvq", "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
-        "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out",
-        "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt",
-        "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error",
-        "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos",
-        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout",
-        "write_pending", "wscale_ok",
+        "rcv_ooopack", "rcv_rtt", "rcv_rtt_at", "rcv_rtt_echo", "rcv_rtt_seq", "rcv_ssthresh", "rcv_tstamp",
+        "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out",
+        "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto", "rtt_min",
+        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
+        "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
+        "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "space_seq", "srtt",
+        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans",
+        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
+        "wscale_ok",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -210,6 +211,17 @@ class Tcb:
         # Fast Open: the client's SYN with data or cookie; the server's handshake that is not complete.
         self.attempt: Attempt | None = None
         self.request: HalfOpen | None = None
+
+        # How large the receive buffer should be (`tcplab.tcp.autotune`).
+        self.space = 0
+        """Octets that the application read in a round trip, at most so far (rcvq_space.space); since when it counts."""
+        self.space_seq: Seq = 0
+        self.space_at: Nanos = 0
+        self.rcv_rtt = 0
+        """8 times the round trip as the receiver sees it, microseconds (rcv_rtt_est); 0: not known."""
+        self.rcv_rtt_seq: Seq = 0
+        self.rcv_rtt_at: Nanos = -1
+        self.rcv_rtt_echo = 0
 
         # What the two sides agreed on.
         self.mss = 536

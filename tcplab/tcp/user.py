@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import (
+    autotune,
     chrono,
     delack,
     fastopen,
@@ -147,6 +148,8 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
+        if tcb.rcv_rtt:
+            autotune.adjust(tcb, 0 if flags & MSG_PEEK else min(len(data), tcb.rcvskbs[0][0]))
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
             rcvbuf.read(tcb, len(data))
