@@ -11,7 +11,6 @@ from tcplab.api.events import Noted
 from tcplab.tcp import rcvbuf, rtt, seq
 from tcplab.tcp.tcb import INIT_CWND, Tcb
 from tcplab.units import US
-from tcplab.wire.tcp import Segment
 
 REF = "Linux tcp_rcv_space_adjust"
 
@@ -44,17 +43,17 @@ def measure_window(tcb: Tcb) -> None:
     tcb.rcv_rtt_at = now
 
 
-def measure_echo(tcb: Tcb, seg: Segment) -> None:
+def measure_echo(tcb: Tcb, echoed: int, size: int) -> None:
     """A full segment echoes a timestamp of ours for the first time (tcp_rcv_rtt_measure_ts).
 
     Not when the application lags behind: what it keeps the peer waiting for is no round trip.
     """
-    if seg.ts is None or seg.ts[1] == tcb.rcv_rtt_echo:
+    if echoed == tcb.rcv_rtt_echo or not tcb.ts_ok:
         return
-    tcb.rcv_rtt_echo = seg.ts[1]
-    if len(seg.payload) < tcb.rcv_mss:
+    tcb.rcv_rtt_echo = echoed
+    if size < tcb.rcv_mss:
         return
-    sample = rtt.from_timestamp(tcb, seg.ts[1], least=0)
+    sample = rtt.from_timestamp(tcb, echoed, least=0)
     if sample <= 0:
         return
     if tcb.rcv_rtt == 0 or sample << 3 < tcb.rcv_rtt:

@@ -111,11 +111,11 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
-    else:
-        rcvbuf.wait(tcb, len(seg.payload))
     delack.measure(tcb, len(seg.payload), seg.flags)
     if tcb.sack_ok:
         rcvbuf.grow(tcb, len(seg.payload))
+    if twice is None:
+        rcvbuf.wait(tcb, len(seg.payload))
     if tcb.owner is not None:
         autotune.grow(tcb, tcb.space)
     reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))

@@ -65,8 +65,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
-    if tcb.state is State.ESTABLISHED and tcb.ts_ok:
-        autotune.measure_echo(tcb, seg)
+    elif seg.payload and seg.ts is not None and tcb.state is State.ESTABLISHED:
+        autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
