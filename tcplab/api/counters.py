@@ -52,6 +52,7 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPAbortOnData": "SO_LINGER 0, data for a closed socket, or its FIN acknowledged with TCP_LINGER2 below 0",
     "TcpExtTCPAbortOnLinger": "close() in FIN_WAIT_2 with TCP_LINGER2 below 0",
     "TcpExtTCPAbortOnTimeout": "connections given up after too many repeats",
+    "TcpExtTCPAckCompressed": "ACKs of a hole that were not sent, because one later told the same",
     "TcpExtTCPChallengeACK": "challenge ACKs (RFC 5961)",
     "TcpExtTCPDSACKOfoSent": "D-SACKs for data that had come out of order before",
     "TcpExtTCPDSACKOldSent": "D-SACKs for data that had come before",

@@ -95,8 +95,8 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         if fin:
             _fin(tcb)
         reassembly.forget(tcb)
-        if tcb.pending & delack.SCHED:
-            tcb.pending |= delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
+        if not tcb.ooo and tcb.pending & delack.SCHED:
+            tcb.pending |= delack.NOW  # the hole was filled: the peer wants to know (RFC 5681 4.2)
     if tcb.owner is not None and (payload or fin):
         tcb.owner.readable()
 
@@ -118,12 +118,20 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         rcvbuf.wait(tcb, len(seg.payload))
     if tcb.owner is not None:
         autotune.grow(tcb, tcb.space)
-    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
-    tcb.pending |= delack.SCHED | delack.NOW
+    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin), lambda: _flush(tcb))
+    tcb.pending |= delack.SCHED
     if host.tracing:
         missing = seq.diff(seg.seq, tcb.rcv_nxt)
         why = f"{missing} octets before it are missing: it waits"
         host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"ooo {len(seg.payload)}", why, REF))
+
+
+def _flush(tcb: Tcb) -> None:
+    """More holes than one ACK should tell of: those ACKs that wait leave first (tcp_sack_compress_send_ack)."""
+    if tcb.compressed:
+        one, tcb.compressed = tcb.compressed, tcb.compressed - 1
+        why = f"data is missing in several places: {one} ACKs as one, before the next block"
+        output.send_ack(tcb, why, delack.COMPRESS_REF)
 
 
 def _fin(tcb: Tcb) -> None:

@@ -30,8 +30,8 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP, COMPRESS = range(6)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp", "compress")
 
 
 _NOTHING_SPENT: Final = (0, 0, 0, 0)
@@ -103,23 +103,23 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork", "cwnd", "cwnd_cnt",
-        "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "df", "done", "dsack",
-        "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
-        "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2",
-        "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window",
-        "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo",
-        "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "probes_out",
-        "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt",
-        "rcv_ooopack", "rcv_rtt", "rcv_rtt_at", "rcv_rtt_echo", "rcv_rtt_seq", "rcv_ssthresh", "rcv_tstamp",
-        "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "request", "retrans_out",
-        "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto", "rtt_min",
-        "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
-        "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
-        "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "space_seq", "srtt",
-        "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending",
-        "wscale_ok",
+        "bytes_sent", "ca_state", "chrono", "chrono_at", "chronos", "clamp", "compressed", "compressed_rcv_nxt",
+        "congestion", "cork", "cwnd", "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline",
+        "delivered", "df", "done", "dsack", "dsack_dups", "dup_acks", "dupacks", "entry", "eor", "error", "expires",
+        "fin_later", "fin_queued", "fin_rcvd", "fin_read", "held", "high_seq", "host", "ident", "irs", "iss",
+        "keepalive", "key", "laddr", "linger2", "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq",
+        "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay",
+        "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "pmtu",
+        "pmtudisc", "prior_cwnd", "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick",
+        "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_rtt", "rcv_rtt_at", "rcv_rtt_echo", "rcv_rtt_seq",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
+        "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
+        "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks",
+        "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space",
+        "space_at", "space_seq", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq",
+        "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "user_clamp",
+        "user_mss", "user_timeout", "write_pending", "wscale_ok",
     )  # fmt: skip
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
@@ -286,6 +286,11 @@ class Tcb:
         self.quick = 0
         self.pingpong = 0
         self.ato: Nanos = 0
+        self.dup_acks = 0
+        """ACKs in a row that told of the same hole at once (dup_ack_counter); and which hole."""
+        self.compressed_rcv_nxt: Seq = 0
+        self.compressed = 0
+        """ACKs since then that wait, to leave as one (compressed_ack)."""
         self.lrcvtime: Nanos = 0
         self.rcv_tstamp: Nanos = 0
         self.oow_at: Nanos = -SEC

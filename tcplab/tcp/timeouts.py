@@ -7,7 +7,7 @@ import errno
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, fastopen, machine, mtu_probe, output, recovery, rtt, timers, timewait, tlp
-from tcplab.tcp.tcb import DELACK, INIT_RTO, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
+from tcplab.tcp.tcb import COMPRESS, DELACK, INIT_RTO, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq, duration
 
 RTO_REF = "RFC 6298 5.4-5.6"
@@ -231,4 +231,18 @@ def _delack(tcb: Tcb) -> None:
         output.send_ack(tcb, why, delack.REF)
 
 
-_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, TLP: tlp.fire}
+def _compressed(tcb: Tcb) -> None:
+    """ACKs of a hole waited for one another long enough (tcp_compressed_ack_kick)."""
+    if tcb.compressed:
+        one, tcb.compressed = tcb.compressed, tcb.compressed - 1  # this one is sent, the others are not
+        output.send_ack(tcb, f"data is missing: {one} ACKs as one", delack.COMPRESS_REF)
+
+
+_FIRE = {
+    COMPRESS: _compressed,
+    RTO: _retransmit,
+    DELACK: _delack,
+    PERSIST: _persist,
+    KEEPALIVE: _keepalive,
+    TLP: tlp.fire,
+}
