@@ -6,8 +6,8 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import autotune, delack, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
-from tcplab.tcp.tcb import NOMEM, Tcb
+from tcplab.tcp import autotune, delack, machine, output, rcvbuf, reassembly, sack, seq, timers, timewait, window
+from tcplab.tcp.tcb import COMPRESS, NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
 
@@ -118,8 +118,8 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         rcvbuf.wait(tcb, len(seg.payload))
     if tcb.owner is not None:
         autotune.grow(tcb, tcb.space)
-    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin), lambda: _flush(tcb))
     tcb.pending |= delack.SCHED
+    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin), lambda: _flush(tcb))
     if host.tracing:
         missing = seq.diff(seg.seq, tcb.rcv_nxt)
         why = f"{missing} octets before it are missing: it waits"
@@ -129,6 +129,7 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 def _flush(tcb: Tcb) -> None:
     """More holes than one ACK should tell of: those ACKs that wait leave first (tcp_sack_compress_send_ack)."""
     if tcb.compressed:
+        timers.stop(tcb, COMPRESS)
         one, tcb.compressed = tcb.compressed, tcb.compressed - 1
         why = f"data is missing in several places: {one} ACKs as one, before the next block"
         output.send_ack(tcb, why, delack.COMPRESS_REF)
