@@ -15,7 +15,7 @@ from typing import Any, Final
 from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
-from tcplab.host import arp, icmp, sockets, view
+from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
@@ -39,6 +39,7 @@ MTU: Final = 1500
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
+_ECN_COUNTERS: Final = ("IpExtInNoECTPkts", "IpExtInECT1Pkts", "IpExtInECT0Pkts", "IpExtInCEPkts")
 _IP_TYPE: Final = ethernet.ETH_IP.to_bytes(2, "big")
 
 
@@ -131,6 +132,10 @@ class Machine:
         self.now = now
         return view.of(self)
 
+    def infos(self) -> dict[str, dict[str, int]]:
+        """TCP_INFO of all connections, by their names."""
+        return tcp_info.of_all(self.flows.values())
+
     @property
     def deadline(self) -> Nanos:
         """When the next timer is due, or now if somebody is to be woken; NEVER when nothing is."""
@@ -182,6 +187,7 @@ class Machine:
 
     def _ip(self, frame: bytes) -> None:
         ip = ipv4.parse(frame, ethernet.HEADER)
+        self.counters[_ECN_COUNTERS[ip.tos & 3]] += 1
         if ip.dst != self.addr:
             self.dropped("", "not for us", "IpInAddrErrors", f"{ip_text(ip.dst)} is not our address")
         elif martian(ip.src) or ip.src == self.addr:
@@ -190,13 +196,17 @@ class Machine:
         elif ip.fragment & ipv4.FRAGMENTED:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
         elif ip.proto == ipv4.PROTO_TCP:
-            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
+            seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
+            seg.ecn = ip.tos & 3
+            self._tcp(seg, ip.src)
         else:
             self._payload(frame, ip)
 
     def _payload(self, frame: bytes, ip: ipv4.Ipv4) -> None:
         if ip.proto == ipv4.PROTO_TCP:
-            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
+            seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
+            seg.ecn = ip.tos & 3
+            self._tcp(seg, ip.src)
         elif ip.proto == ipv4.PROTO_ICMP:
             icmp.arrives(self, frame, ip)
         else:
@@ -205,6 +215,7 @@ class Machine:
     def _loop_back(self, packet: bytes, why: str, ref: str) -> None:
         """A packet to the host's own address: it arrives without having been on any wire."""
         ip = ipv4.parse(packet, 0)
+        self.counters[_ECN_COUNTERS[ip.tos & 3]] += 1
         if self._emit is not None and ip.proto == ipv4.PROTO_TCP:
             seg = wire_tcp.parse(packet, ip.start, ip.end, ip.src, ip.dst)
             label = f"{ip_text(ip.src)}:{seg.sport}>{ip_text(ip.dst)}:{seg.dport}"
@@ -266,8 +277,9 @@ class Machine:
         tos: int = 0,
         df: bool = True,
     ) -> None:
-        """Send one TCP segment."""
-        self.counters["TcpOutSegs"] += 1
+        """Send one TCP segment; what repeats its connection's own octets is not counted (__tcp_transmit_skb)."""
+        if not rtx:
+            self.counters["TcpOutSegs"] += 1
         packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl, tos, df)
         if self.path_mtus or len(packet) > self.mtu:
             mtu = pmtu.to(self, dst)

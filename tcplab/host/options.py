@@ -124,7 +124,7 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
 
 def apply(sock: Socket, conn: Connection) -> None:
     """Give a connection the options of its socket; a new one of a listener inherits them so (sk_clone)."""
-    conn.congestion = sock.congestion
+    _carry_congestion(sock, conn)
     if not sock.options:
         return
     get = sock.options.get
@@ -143,6 +143,14 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.sndbuf_fixed = "SO_SNDBUF" in sock.options
     settings = (get("TCP_KEEPIDLE", 0), get("TCP_KEEPINTVL", 0), get("TCP_KEEPCNT", 0))
     conn.keepalive = settings if get("SO_KEEPALIVE") else None
+
+
+def _carry_congestion(sock: Socket, conn: Connection) -> None:
+    """What a listener's connections have unless TCP_CONGESTION was set is the host's (tcp_ca_openreq_child)."""
+    if conn.congestion != sock.congestion and (sock.listener is None or sock.ca_setsockopt):
+        cc.assign(conn, sock.congestion)
+        if conn.state is not State.CLOSED:
+            conn.cc.init(conn)
 
 
 # --- what setting one does --------------------------------------------------------------------------------------------
@@ -218,9 +226,14 @@ def _set_linger(sock: Socket, value: Value) -> None:
 def _set_congestion(sock: Socket, value: Value) -> None:
     if not isinstance(value, str) or not value:
         raise OSError(errno.EINVAL, "TCP_CONGESTION takes a name")
-    if value not in cc.CONTROLLERS:
-        raise OSError(errno.ENOENT, f"no congestion control {value} here; there are {', '.join(cc.CONTROLLERS)}")
+    sysctl = sock.machine.sysctl
+    if cc.find(value) is None:
+        known = ", ".join(sysctl.tcp_available_congestion_control.split())
+        raise OSError(errno.ENOENT, f"no congestion control {value} here; there are {known}")
+    if value not in sysctl.tcp_allowed_congestion_control.split():
+        raise OSError(errno.EPERM, f"{value} is not among tcp_allowed_congestion_control")
     sock.congestion = value
+    sock.ca_setsockopt = True
     _carry(sock)
 
 
@@ -366,7 +379,8 @@ OPTIONS: Final[dict[str, Option]] = {
             effect=_quickack, read=_pingpong,
         ),
         Option(
-            "TCP_CONGESTION", "name", "the congestion control", default="reno", read=lambda sock: sock.congestion,
+            "TCP_CONGESTION", "name", "the congestion control", default=cc.DEFAULT, knob="tcp_congestion_control",
+            read=lambda sock: sock.congestion,
             write=_set_congestion,
         ),
         Option("TCP_USER_TIMEOUT", "ms", "give up when data is unacknowledged for so long; 0: by retries", low=0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import autotune, rcvbuf, seq, timers, window
+from tcplab.tcp import autotune, ecn, rcvbuf, seq, timers, window
 from tcplab.tcp.tcb import ATO_MIN, COMPRESS, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
 from tcplab.wire.tcp import PSH, Segment
@@ -40,6 +40,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         elif gap > tcb.rto:
             quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
     tcb.lrcvtime = now
+    if tcb.ecn:
+        ecn.data_check(tcb, seg)
     if size >= _SMALL_PACKET:
         rcvbuf.grow(tcb, size)
 

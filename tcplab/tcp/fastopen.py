@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import chrono, negotiate, pmtu, resegment, seq, sndbuf
+from tcplab.tcp import chrono, negotiate, pmtu, rack, resegment, seq, sndbuf
 from tcplab.tcp.env import Env
 from tcplab.tcp.siphash import siphash
 from tcplab.tcp.tcb import Tcb
@@ -227,6 +227,6 @@ def _data_acknowledged(tcb: Tcb) -> None:
 def _repeat_data(tcb: Tcb) -> None:
     """The data did not get through: again at once."""
     for entry in tcb.rtx:
-        resegment.mark_lost(tcb, entry)
+        rack.mark_skb_lost(tcb, entry)
     why = "the third step, with the data again: the SYN,ACK acknowledges the SYN, but not the data in it"
     resegment.without_congestion(tcb, why, CLIENT_REF)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.events import Noted
-from tcplab.tcp import output, pmtu, resegment, sack, seq
+from tcplab.tcp import output, pmtu, resegment, seq
 from tcplab.tcp.tcb import OPEN, Tcb
 from tcplab.units import SEC, Nanos, Seq
 
@@ -56,7 +56,7 @@ def probe(tcb: Tcb, why: str) -> str:
     if search is None or search.size or tcb.ca_state != OPEN or tcb.cwnd < _CWND or tcb.sacks or tcb.dsack is not None:
         return ""
     size = pmtu.to_mss(tcb, (search.high + search.low) >> 1)
-    needed = size + (sack.DUPTHRESH + 1) * tcb.mss
+    needed = size + (tcb.reordering + 1) * tcb.mss
     if (
         size > pmtu.to_mss(tcb, search.high)
         or search.high - search.low < max(1, tcb.host.sysctl.tcp_probe_threshold)
@@ -68,7 +68,7 @@ def probe(tcb: Tcb, why: str) -> str:
     flight = tcb.in_flight
     if seq.diff(tcb.snd_nxt, tcb.snd_una) + needed > tcb.snd_wnd or (flight and flight + 2 > tcb.cwnd):
         return "MTU probe"
-    if flight + 2 > tcb.cwnd or any(seq.diff(end, tcb.snd_nxt) < size for end, _ in tcb.eor):
+    if flight + 2 > tcb.cwnd or any(seq.diff(end, tcb.snd_nxt) < size for end in tcb.eor):
         return ""
     search.first = tcb.snd_nxt
     told = f"probe of the path's MTU, between {search.low} and {search.high} octets: a packet of"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import pmtu
+from tcplab.tcp import ecn, pmtu
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import tcp_options as opt
@@ -35,10 +35,11 @@ def syn_options(advmss: int, ts: tuple[int, int] | None, wscale: int | None, sac
 class Offer:
     """What a peer's SYN asks for and what this host's settings let it have."""
 
-    __slots__ = ("mss", "sack_ok", "ts_ok", "ts_val", "wscale")
+    __slots__ = ("ecn_ok", "mss", "sack_ok", "ts_ok", "ts_val", "wscale")
 
     def __init__(self, seg: Segment, sysctl: Sysctl) -> None:
         self.mss = max(seg.mss or DEFAULT_MSS, MIN_SND_MSS)
+        self.ecn_ok = ecn.grants(seg, sysctl)
         self.ts_ok = seg.ts is not None and sysctl.tcp_timestamps > 0
         self.ts_val = seg.ts[0] if seg.ts is not None and self.ts_ok else 0
         self.sack_ok = seg.sack_ok and sysctl.tcp_sack > 0

@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import output, pmtu, recovery, sack, timers
+from tcplab.tcp import castate, cc, output, pmtu, rack, recovery, retransmit, shift
 from tcplab.tcp.tcb import LOSS, SentSeg, Tcb
 
 
@@ -42,17 +42,16 @@ def simple_retransmit(tcb: Tcb, why: str) -> None:
     Of a SYN with data, Fast Open's, both are lost, whatever their size (tcp_simple_retransmit).
     """
     opening = tcb.state is State.SYN_SENT and len(tcb.rtx) > 1
-    mss = -1 if opening else tcb.mss - sack.space(tcb)
+    mss = -1 if opening else output.current_mss(tcb)
     at = 0
     while at < len(tcb.rtx):
-        entry = tcb.rtx[at]
-        pieces = 1
-        if _size(entry) > mss and not entry.sacked:
-            pieces = 1 if opening else output.recut(tcb, at, mss)
-            for piece in tcb.rtx[at : at + pieces]:
-                mark_lost(tcb, piece)
-        at += pieces
+        stop = shift.end_of(tcb, at)
+        if _size(tcb.rtx[at]) > mss:  # the whole sk_buff: it is cut anew
+            for entry in tcb.rtx[at:stop]:
+                rack.mark_skb_lost(tcb, entry)
+        at = stop
     if tcb.lost_out:
+        recovery.limit_reno_sacked(tcb)
         without_congestion(tcb, why, pmtu.REF)
 
 
@@ -60,20 +59,12 @@ def _size(entry: SentSeg) -> int:
     return ((entry.end - entry.seq) & 0xFFFFFFFF) - entry.fin - entry.syn
 
 
-def mark_lost(tcb: Tcb, entry: SentSeg) -> None:
-    """Count `entry` as lost, and a repeat of it too (tcp_mark_skb_lost)."""
-    if entry.retrans:
-        entry.retrans = False
-        tcb.retrans_out -= 1
-    if not entry.lost:
-        entry.lost = True
-        tcb.lost_out += 1
-
-
 def without_congestion(tcb: Tcb, why: str, ref: str) -> None:
     """Repeat what is marked as lost, and leave cwnd as it is (tcp_non_congestion_loss_retransmit)."""
     if tcb.ca_state != LOSS:
         tcb.high_seq = tcb.snd_nxt
-        tcb.ca_state = LOSS
-    recovery.repeat_lost(tcb, why, ref)
-    timers.arm_rto(tcb)
+        tcb.ssthresh = castate.current_ssthresh(tcb)
+        tcb.prior_ssthresh = 0
+        tcb.undo_marker = -1
+        cc.change_state(tcb, LOSS)
+    retransmit.lost_ones(tcb, why, ref)

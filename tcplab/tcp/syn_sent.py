@@ -8,6 +8,7 @@ from tcplab.api.states import Cause
 from tcplab.tcp import (
     autotune,
     delack,
+    ecn,
     fastopen,
     machine,
     mtu_probe,
@@ -18,6 +19,7 @@ from tcplab.tcp import (
     seq,
     sndbuf,
     timers,
+    tso,
 )
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 from tcplab.units import MS, SEC, Nanos
@@ -69,6 +71,7 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
 
 def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
+    ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
@@ -114,6 +117,8 @@ def established(tcb: Tcb) -> None:
     tcb.pushed_seq = tcb.snd_nxt
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
+    tcb.cc.init(tcb)
+    tcb.pacing_rate = tso.pacing_rate(tcb)
     opened(tcb)
 
 
@@ -144,6 +149,7 @@ def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
     """
     scale = tcb.rcv_wscale
     _take_syn(tcb, seg)
+    ecn.take_syn(tcb, seg)
     tcb.rcv_wscale = scale
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)
