@@ -231,7 +231,7 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
     if tcb.eor:
         size, last, marked = _up_to_eor(tcb, size, last, marked)
-    fin = last and tcb.fin_queued
+    fin = size == data and tcb.fin_queued
     if tcb.in_flight >= tcb.cwnd and not (fin and not size):
         tcb.cwnd_limited = True
         return "cwnd"
