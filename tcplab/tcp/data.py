@@ -54,7 +54,7 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
         delack.enter_quickack(tcb)
         tcb.pending |= delack.SCHED
         return False
-    if rcvbuf.make_room(tcb):
+    if rcvbuf.make_room(tcb, seg.seq):
         return True
     tcb.pending |= NOMEM | delack.NOW
     if not seg.payload or not tcb.rcvq:
@@ -103,7 +103,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
-    if not rcvbuf.make_room(tcb):
+    if not rcvbuf.make_room(tcb, seg.seq):
         host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
         return
     host.counters["TcpExtTCPOFOQueue"] += 1
