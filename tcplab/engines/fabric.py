@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from tcplab.engines.errors import EngineError
@@ -17,14 +18,10 @@ _VLAN: Final = (b"\x81\x00", b"\x88\xa8")
 
 
 class Fabric(Protocol):
-    """A frame that was sent is out again at the peer port when `drain` returns: the clock may move then, not before."""
+    """Four ports. The clock may move when `carry` has returned, not before."""
 
-    def send(self, port: str, frame: bytes) -> None:
-        """Put a frame into a port."""
-        ...
-
-    def drain(self) -> list[tuple[str, bytes]]:
-        """All frames sent since the last drain, each with the port where it came out, in the order of sending."""
+    def carry(self, port: str, frames: Sequence[bytes]) -> None:
+        """Put frames into a port: all of them are out at its peer, as they went in, when this returns."""
         ...
 
     def foreign(self) -> list[tuple[str, bytes]]:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from tcplab.engines.fabric import PEER
+from collections.abc import Sequence
 
 
 class MemoryFabric:
-    """Frames come out as they went in, in the same order; nothing comes from outside."""
+    """What goes in is out: the frames are the same octets on both sides. Nothing comes from outside."""
 
-    def __init__(self) -> None:
-        self._sent: list[tuple[str, bytes]] = []
-
-    def send(self, port: str, frame: bytes) -> None:
-        self._sent.append((PEER[port], frame))
-
-    def drain(self) -> list[tuple[str, bytes]]:
-        sent, self._sent = self._sent, []
-        return sent
+    def carry(self, port: str, frames: Sequence[bytes]) -> None:
+        """There is nothing to wait for."""
 
     def foreign(self) -> list[tuple[str, bytes]]:
         return []
@@ -25,4 +18,4 @@ class MemoryFabric:
         return []
 
     def close(self) -> None:
-        self._sent.clear()
+        """Nothing is held."""

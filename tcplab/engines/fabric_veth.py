@@ -2,7 +2,7 @@
 
 A frame written to one end of a veth pair is as a rule readable at the other end when `send` returns: the receiving
 softirq runs on the way out of the system call. This is relied upon for speed, never for truth: every frame that was
-sent is recognised when it comes out, octet for octet, and `drain` does not return before all of them have. What comes
+sent is recognised when it comes out, octet for octet, and `carry` does not return before all of them have. What comes
 out and was not sent here is foreign: it is the kernel's, on behalf of a real program in that namespace.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import socket
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from tcplab.engines.errors import EngineError
@@ -31,28 +32,20 @@ class VethFabric:
 
     def __init__(self, sockets: dict[str, socket.socket]) -> None:
         self._sockets = sockets
-        self._sent: list[tuple[str, bytes]] = []
         self._expected: dict[str, deque[bytes]] = {port: deque() for port in sockets}
         self._foreign: deque[tuple[str, bytes]] = deque(maxlen=HELD)
-        self._unread = 0
 
-    def send(self, port: str, frame: bytes) -> None:
-        peer = PEER[port]
-        try:
-            self._sockets[port].send(frame)
-        except OSError as error:
-            raise EngineError(f"the veth fabric cannot send at {port}: {error.strerror}") from error
-        self._expected[peer].append(frame)
-        self._sent.append((peer, frame))
-        self._unread += 1
-        if self._unread >= BURST:
-            self._receive()
-
-    def drain(self) -> list[tuple[str, bytes]]:
-        if self._unread:
-            self._receive()
-        sent, self._sent = self._sent, []
-        return sent
+    def carry(self, port: str, frames: Sequence[bytes]) -> None:
+        send, expected = self._sockets[port].send, self._expected[PEER[port]]
+        for frame in frames:
+            try:
+                send(frame)
+            except OSError as error:
+                raise EngineError(f"the veth fabric cannot send at {port}: {error.strerror}") from error
+            expected.append(frame)
+            if len(expected) >= BURST:
+                self._receive(PEER[port], expected)
+        self._receive(PEER[port], expected)
 
     def foreign(self) -> list[tuple[str, bytes]]:
         for port in ("wire:a", "wire:b"):
@@ -69,20 +62,18 @@ class VethFabric:
         for end in self._sockets.values():
             end.close()
 
-    def _receive(self) -> None:
+    def _receive(self, port: str, expected: deque[bytes]) -> None:
         """Read until every frame that was sent has come out."""
-        for port, expected in self._expected.items():
-            while expected:
-                frame = self._read(port)
-                if frame is None:
-                    self._await(port, len(expected))
-                elif frame == expected[0]:
-                    expected.popleft()
-                elif frame in expected:  # two processors may hand over neighbours in the other order
-                    expected.remove(frame)
-                elif port.startswith("wire:"):
-                    self._foreign.append((port, frame))
-        self._unread = 0
+        while expected:
+            frame = self._read(port)
+            if frame is None:
+                self._await(port, len(expected))
+            elif frame == expected[0]:
+                expected.popleft()
+            elif frame in expected:  # two processors may hand over neighbours in the other order
+                expected.remove(frame)
+            elif port.startswith("wire:"):
+                self._foreign.append((port, frame))
 
     def _read(self, port: str) -> bytes | None:
         try:

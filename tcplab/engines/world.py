@@ -142,33 +142,33 @@ class World:
 
     def _collect(self) -> None:
         """Put on the wire what the hosts have to send, a's first."""
-        fabric = self._fabric
-        for name, host in self.hosts.items():
-            for out in host.out:
-                fabric.send(name, out.frame)
-        fabric.drain()
-        for name, host in self.hosts.items():
+        for host in self._ends:
             if host.out:
                 letters, host.out = host.out, []
+                self._fabric.carry(host.name, [out.frame for out in letters])
                 for out in letters:
-                    self._enter(name, out)
+                    self._enter(host.name, out)
 
     def _take_foreign(self) -> None:
         """Frames of real programs in the namespaces: their time is the present instant."""
         for port, frame in self._fabric.foreign():
             src = port[-1]
-            self._enter(src, Outgoing(frame, f"sent by the kernel's TCP/IP of {src} (a real program)"))
+            out = Outgoing(frame, f"sent by the kernel's TCP/IP of {src} (a real program)")
+            try:
+                check_frame(frame)
+            except EngineError as wrong:  # a real program may send anything
+                number = self._number()
+                if self.tracing:
+                    self.tracer.sent(self.loop.now, number, src, _OTHER[src], out)
+                self._tell(Lost(self.loop.now, number, wrong.text))
+            else:
+                self._enter(src, out)
 
     def _enter(self, src: str, out: Outgoing) -> None:
         """A frame enters the wire at the side of `src`: number it, and let the rules decide."""
         now, frame, dst = self.loop.now, out.frame, _OTHER[src]
         number = self._number()
         segment = self.tracer.sent(now, number, src, dst, out) if self.tracing else None
-        try:
-            check_frame(frame)
-        except EngineError as wrong:  # a real program may send anything
-            self._tell(Lost(now, number, wrong.text))
-            return
         if not self.link.busy:
             self._under_way(number, dst, frame, self.link.arrival(now, _DIRECTION[src]))
             return
@@ -201,8 +201,7 @@ class World:
 
     def _arrive(self, number: int, dst: str, frame: bytes) -> None:
         """The frame leaves the wire at the side of `dst`."""
-        self._fabric.send(_WIRE_PORT[dst], frame)
-        self._fabric.drain()
+        self._fabric.carry(_WIRE_PORT[dst], (frame,))
         host, now, address = self.hosts[dst], self.loop.now, frame[:6]
         if address == host.mac or address[0] & 1:
             if self.tracing:

@@ -70,7 +70,7 @@ def _error(machine: Machine, message: icmp.Icmp, error: int, what: str) -> None:
     """An error quotes a segment of ours: it concerns the connection of that, if the number is outstanding."""
     quoted = message.payload
     try:
-        inner = ipv4.parse_quoted(quoted, 0)
+        inner = ipv4.parse(quoted, 0, quoted=True)
     except WireError as wrong:
         machine.dropped("", "icmp", "IcmpInErrors", f"the quoted packet is unreadable: {wrong}")
         return

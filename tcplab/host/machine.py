@@ -38,6 +38,7 @@ MTU: Final = 1500
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
+_IP_TYPE: Final = ethernet.ETH_IP.to_bytes(2, "big")
 
 
 class Machine:
@@ -81,15 +82,10 @@ class Machine:
         """A frame arrives. Whatever is wrong with it is counted and said; nothing is raised."""
         self.now = now
         try:
-            dst, _, ethertype = ethernet.parse(frame)
-            if dst != self.mac and not dst[0] & 1:
-                self.dropped("", "other host", "", "its destination MAC address is another one than this host's")
-            elif ethertype == ethernet.ETH_IP:
+            if frame[:6] == self.mac and frame[12:14] == _IP_TYPE:
                 self._ip(frame)
-            elif ethertype == ethernet.ETH_ARP:
-                arp.arrives(self, frame)
             else:
-                self.dropped("", "not IP", "", f"ethertype {ethertype:#06x} is not spoken here")
+                self._other_frame(frame)
         except WireError as wrong:
             counter = wrong.counter
             if counter == "TcpInCsumErrors":
@@ -169,6 +165,17 @@ class Machine:
 
     # --- input ---
 
+    def _other_frame(self, frame: bytes) -> None:
+        dst, _, ethertype = ethernet.parse(frame)
+        if dst != self.mac and not dst[0] & 1:
+            self.dropped("", "other host", "", "its destination MAC address is another one than this host's")
+        elif ethertype == ethernet.ETH_IP:
+            self._ip(frame)
+        elif ethertype == ethernet.ETH_ARP:
+            arp.arrives(self, frame)
+        else:
+            self.dropped("", "not IP", "", f"ethertype {ethertype:#06x} is not spoken here")
+
     def _ip(self, frame: bytes) -> None:
         ip = ipv4.parse(frame, ethernet.HEADER)
         if ip.dst != self.addr:
@@ -178,6 +185,8 @@ class Machine:
             self.dropped("", "martian", "", why, "Linux fib_validate_source")
         elif ip.fragment & ipv4.FRAGMENTED:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
+        elif ip.proto == ipv4.PROTO_TCP:
+            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
         else:
             self._payload(frame, ip)
 
@@ -245,7 +254,12 @@ class Machine:
     def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
         """Send one TCP segment."""
         self.counters["TcpOutSegs"] += 1
-        self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
+        mac = self.neighbours.get(dst)
+        if mac is None:  # itself, a stranger, or behind the gateway
+            self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
+            return
+        packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl)
+        self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
 
     def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:
         """Put `payload` into a packet for `dst`; ask for the neighbour's MAC first when it is not known."""

@@ -71,7 +71,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         data.segment_text(tcb, seg)
         if tcb.over:
             return
-    output.push(tcb, "the ACK made room")
+    if tcb.sndq or tcb.fin_queued:
+        output.push(tcb, "the ACK made room")
     if tcb.nospace:
         sndbuf.look_for_space(tcb)
     if tcb.pending:

@@ -34,8 +34,8 @@ def tsval(tcb: Tcb) -> int:
 
 def unsent(tcb: Tcb) -> int:
     """Octets that the application wrote and we did not send; a FIN that waits counts as one."""
-    rest = seq.diff(tcb.snd_base + len(tcb.sndq) + tcb.fin_queued, tcb.snd_nxt)
-    return rest if rest > 0 else 0
+    rest = (tcb.snd_base + len(tcb.sndq) + tcb.fin_queued - tcb.snd_nxt) & seq.MASK
+    return rest if rest <= seq.MASK >> 1 else 0
 
 
 def _options(tcb: Tcb) -> bytes:
@@ -340,18 +340,39 @@ def _behind_the_window(tcb: Tcb, entry: SentSeg) -> bool:
         return False
     if room <= 0:
         return entry.seq != tcb.snd_una
-    rest = SentSeg(seq.add(entry.seq, room), entry.end, entry.sent, fin=entry.fin)
-    rest.push, rest.lost, rest.ever, rest.eor = entry.push, entry.lost, entry.ever, entry.eor
+    _cut(tcb, entry, room)
+    return False
+
+
+def _cut(tcb: Tcb, entry: SentSeg, size: int) -> None:
+    """The first `size` octets of `entry` stay, the rest becomes a segment of its own (tcp_fragment)."""
+    rest = SentSeg(seq.add(entry.seq, size), entry.end, entry.sent, fin=entry.fin)
+    rest.push, rest.lost, rest.sacked = entry.push, entry.lost, entry.sacked
+    rest.retrans, rest.ever, rest.eor = entry.retrans, entry.ever, entry.eor
     tcb.lost_out += rest.lost
+    tcb.sacked_out += rest.sacked
+    tcb.retrans_out += rest.retrans
     entry.end, entry.fin, entry.push, entry.eor = rest.seq, False, False, False
     tcb.rtx.insert(tcb.rtx.index(entry) + 1, rest)
-    return False
+
+
+def _cut_to_mss(tcb: Tcb, entry: SentSeg) -> None:
+    """A segment that was sent when more fitted into one is repeated as several (__tcp_retransmit_skb).
+
+    All become entries now, as Linux counts them; the first is repeated, the rest when cwnd lets them.
+    """
+    mss = tcb.mss - sack_blocks.space(tcb)
+    while seq.diff(entry.end, entry.seq) - entry.fin > mss:
+        _cut(tcb, entry, mss)
+        entry = tcb.rtx[tcb.rtx.index(entry) + 1]
 
 
 def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> bool:
     """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired. False: it may not leave."""
     if _behind_the_window(tcb, entry):
         return False
+    if not entry.syn:
+        _cut_to_mss(tcb, entry)
     host = tcb.host
     tcb.total_retrans += 1
     if not entry.retrans and not probe:

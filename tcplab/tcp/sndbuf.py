@@ -66,8 +66,14 @@ def sent(tcb: Tcb, at: int) -> None:
     """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment)."""
     end = tcb.data_end
     stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
-    most = tso.segments(tcb) * tcb.mss
     skbs = tcb.skbs
+    if at == end:  # a FIN alone
+        return
+    if len(skbs) == 1 and skbs[0] == at and stop == end and seq.diff(end, at) <= tcb.mss:  # one small one, whole
+        del skbs[0]
+        tcb.skbs_sent.append(at)
+        return
+    most = tso.segments(tcb) * tcb.mss
     while seq.before(at, stop):
         if skbs and skbs[0] == at:
             del skbs[0]

@@ -28,13 +28,15 @@ def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
 
 def stop(tcb: Tcb, which: int) -> None:
     """Timer `which` is not needed any more."""
-    if tcb.expires[which] == NEVER:
+    when = tcb.expires[which]
+    if when == NEVER:
         return
     host = tcb.host
     if host.tracing:
-        host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "stopped", tcb.expires[which]))
+        host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "stopped", when))
     tcb.expires[which] = NEVER
-    tcb.deadline = min(tcb.expires)
+    if when == tcb.deadline:
+        tcb.deadline = min(tcb.expires)
 
 
 def rung(tcb: Tcb, which: int) -> int:

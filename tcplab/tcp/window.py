@@ -39,9 +39,12 @@ def offered(tcb: Tcb) -> int:
 
 def candidate(tcb: Tcb) -> int:
     """The window we would like to advertise now: silly windows avoided (RFC 9293 3.8.6.2.2)."""
-    full = rcvbuf.full_space(tcb)
+    ratio = tcb.scaling_ratio  # rcvbuf.full_space and free_space, in line: this runs for every segment
+    full = tcb.rcvbuf * ratio >> rcvbuf.RATIO_SHIFT
+    if full > tcb.clamp:
+        full = tcb.clamp
     mss = tcb.rcv_mss if tcb.rcv_mss < full else full
-    free = rcvbuf.free_space(tcb)
+    free = (tcb.rcvbuf - tcb.rmem_alloc) * ratio >> rcvbuf.RATIO_SHIFT
     unit = 1 << tcb.rcv_wscale
     if free < full >> 1:
         tcb.quick = 0

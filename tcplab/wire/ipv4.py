@@ -48,22 +48,11 @@ class Ipv4:
         return (self.fragment & 0x1FFF) << 3
 
 
-def parse(buf: bytes, at: int) -> Ipv4:
-    """Read and verify the header at `at`; octets behind the total length are padding and not part of the payload."""
-    header = _read(buf, at)
-    if int.from_bytes(buf[at : header.start], "big") % 0xFFFF:
-        raise WireError("the IP header's checksum is wrong", "IP checksum", _COUNTER)
-    if header.end > len(buf):
-        raise WireError("the packet is shorter than its total length", "IP length", _COUNTER)
-    return header
+def parse(buf: bytes, at: int, quoted: bool = False) -> Ipv4:
+    """Read and verify the header at `at`; octets behind the total length are padding and not part of the payload.
 
-
-def parse_quoted(buf: bytes, at: int) -> Ipv4:
-    """Read a header that an ICMP error quotes: what follows it may be cut off, routers may have changed it."""
-    return _read(buf, at)
-
-
-def _read(buf: bytes, at: int) -> Ipv4:
+    `quoted`: an ICMP error quotes it; what follows it may be cut off, and routers may have changed it.
+    """
     room = len(buf) - at
     if room < HEADER:
         raise WireError("an IP header is cut off", "short IP", _COUNTER)
@@ -76,6 +65,11 @@ def _read(buf: bytes, at: int) -> Ipv4:
         raise WireError("the IP header's version or lengths make no sense", "IP header", _COUNTER)
     packet.start = at + length
     packet.end = at + total
+    if not quoted:
+        if int.from_bytes(buf[at : at + length], "big") % 0xFFFF:
+            raise WireError("the IP header's checksum is wrong", "IP checksum", _COUNTER)
+        if total > room:
+            raise WireError("the packet is shorter than its total length", "IP length", _COUNTER)
     return packet
 
 

@@ -17,8 +17,7 @@ from tcplab.api.plan import Plan
 from tcplab.engines.addresses import ADDRESS
 from tcplab.engines.apps import connect, echo_server
 from tcplab.engines.errors import EngineError
-from tcplab.engines.fabric import PORTS
-from tcplab.engines.fabric_memory import MemoryFabric
+from tcplab.engines.fabric import PEER, PORTS
 from tcplab.engines.fabric_veth import VethFabric
 from tcplab.engines.netns import Namespaces
 from tcplab.engines.probe import choose_engine, probe
@@ -90,17 +89,24 @@ def test_probe_says_what_works():
 
 
 @here
-def test_every_frame_comes_out_in_the_order_of_sending_as_in_memory():
-    memory = MemoryFabric()
+def test_every_frame_comes_out_in_the_order_of_sending(monkeypatch):
+    frames = [FRAME + number.to_bytes(2, "big") for number in range(1000)]
+    out: dict[str, list[bytes]] = {port: [] for port in PORTS}
     with veth() as (fabric, _):
-        for number in range(1000):
-            for port in PORTS:
-                frame = FRAME + number.to_bytes(2, "big")
-                fabric.send(port, frame)
-                memory.send(port, frame)
-        assert fabric.drain() == memory.drain()
-        assert fabric.drain() == []
+        read = fabric._read
+
+        def seen(port: str) -> bytes | None:
+            frame = read(port)
+            if frame is not None:
+                out[port].append(frame)
+            return frame
+
+        monkeypatch.setattr(fabric, "_read", seen)
+        for port in PORTS:
+            fabric.carry(port, frames)
+            assert sorted(out[PEER[port]]) == frames, "all are out when carry() returns"
         assert fabric.foreign() == []
+    assert out == dict.fromkeys(PORTS, frames)
 
 
 @here
@@ -108,8 +114,7 @@ def test_what_nobody_sent_is_foreign():
     with veth() as (fabric, made):
         with made.inside("a"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
             program.sendto(b"hello", ("10.77.0.2", 9))  # the kernel asks for the address first
-        fabric.send("a", FRAME)
-        assert fabric.drain() == [("wire:a", FRAME)]
+        fabric.carry("a", [FRAME])
         [(port, frame)] = fabric.foreign()
         assert port == "wire:a"
         assert frame[6:14].hex() == "02000a4d01010806"
@@ -121,13 +126,12 @@ def test_a_frame_that_gets_lost_stops_the_run(monkeypatch):
     with veth() as (fabric, made):
         ends = fabric._sockets
         ends["wire:a"], ends["wire:b"] = ends["wire:b"], ends["wire:a"]
-        fabric.send("a", FRAME)
         with pytest.raises(EngineError, match=r"the veth fabric lost 1 frame\(s\) between a and wire:a"):
-            fabric.drain()
+            fabric.carry("a", [FRAME])
         with made.inside("wire"):
             output("ip", "link", "set", "dev", "a", "down")
         with pytest.raises(EngineError, match="the veth fabric cannot send at a"):
-            fabric.send("a", FRAME)
+            fabric.carry("a", [FRAME])
 
 
 @here

@@ -19,7 +19,7 @@ def per_connection(count: int) -> float:
 
 def per_half_open(count: int) -> float:
     """Octets of one entry of the SYN queue, its timer and its place in the tables included."""
-    host, syns = flooded(count + 10, count)
+    host, syns = flooded(count)
 
     def fill() -> None:
         for syn in syns:

@@ -57,16 +57,7 @@ class Quick:
         """`count` connections that said one octet each way and are idle now: descriptors of a and of b."""
         opened = []
         for _ in range(count):
-            client = self.call(self.a, "socket")
-            self.call(self.a, "connect", client, B, PORT)
-            self.call(self.a, "connect", client, B, PORT)  # the outcome
-            accepted = self.call(self.b, "accept", listener)
-            assert isinstance(client, int)
-            assert isinstance(accepted, tuple)
-            server = accepted[0]
-            for host, fd, peer, other in ((self.a, client, self.b, server), (self.b, server, self.a, client)):
-                assert self.call(host, "send", fd, b"x") == 1
-                assert self.call(peer, "recv", other, 10) == b"x"
+            client, server = self.dialogue(listener)
             if keepalive:
                 self.call(self.b, "setsockopt", server, "SO_KEEPALIVE", 1)
             opened.append((client, server))
@@ -74,11 +65,27 @@ class Quick:
         self.run(self.now + 1000 * MS)  # the last delayed ACKs leave
         return opened
 
+    def dialogue(self, listener: int) -> tuple[int, int]:
+        """Open one connection and send one octet each way: the descriptors of a and of b."""
+        client = self.call(self.a, "socket")
+        self.call(self.a, "connect", client, B, PORT)
+        self.call(self.a, "connect", client, B, PORT)  # the outcome
+        accepted = self.call(self.b, "accept", listener)
+        assert isinstance(client, int)
+        assert isinstance(accepted, tuple)
+        server = accepted[0]
+        for host, fd, peer, other in ((self.a, client, self.b, server), (self.b, server, self.a, client)):
+            assert self.call(host, "send", fd, b"x") == 1
+            assert self.call(peer, "recv", other, 10) == b"x"
+        return client, server
 
-def flooded(backlog: int, count: int) -> tuple[Machine, list[bytes]]:
-    """A host that listens with `backlog`, and `count` SYNs of a flood for it."""
+
+def flooded(count: int) -> tuple[Machine, list[bytes]]:
+    """A host that has room for a flood of `count` SYNs, and their frames."""
     host = Machine("b", B, MAC_B, Rng(1))
+    for knob in ("somaxconn", "tcp_max_syn_backlog"):
+        host.call(0, "sysctl", knob, 2 * count)
     listener = host.call(0, "socket")
     host.call(0, "bind", listener, 0, PORT)
-    host.call(0, "listen", listener, backlog)
+    host.call(0, "listen", listener, 2 * count)
     return host, list(syn_flood(Rng(1), B, PORT, MAC_B, count))

@@ -39,7 +39,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "ethernet": ethernet.parse,
     "arp": lambda octets: arp.parse(octets, 0),
     "ipv4": lambda octets: ipv4.parse(octets, 0),
-    "ipv4 quoted": lambda octets: ipv4.parse_quoted(octets, 0),
+    "ipv4 quoted": lambda octets: ipv4.parse(octets, 0, quoted=True),
     "icmp": lambda octets: icmp.parse(octets, 0, len(octets)),
     "icmp, wrong end": lambda octets: icmp.parse(octets, 0, len(octets) + 8),
     "tcp": lambda octets: tcp.parse(octets, 0, len(octets), A, B),

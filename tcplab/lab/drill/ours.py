@@ -248,7 +248,7 @@ class Ours:
 
         def attempt() -> Outcome:
             nonlocal done, opening, waits
-            if waits:
+            if waits or (opening and self._opening(fd)):
                 raise Blocked
             while True:
                 try:
@@ -414,6 +414,8 @@ class Ours:
             self.machine.sysctl.set(deed.name, deed.value)
         elif deed.kind == "mtu":
             self.machine.mtu = int(deed.value)
+        elif deed.kind == "forget":
+            self.machine.fastopen.peers.clear()
         elif deed.kind == "nstat":
             self.counted = dict(self.machine.counters)
         elif deed.kind == "counted" and self.machine.counters.get(deed.name, 0) == self.counted.get(deed.name, 0):
