@@ -149,6 +149,7 @@ def _fin(tcb: Tcb) -> None:
 def _nothing_missing(tcb: Tcb) -> None:
     """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
     tcb.ooo.clear()
+    rcvbuf.settle(tcb)
     tcb.sacks.clear()
     tcb.dsack = None
 

@@ -36,6 +36,7 @@ _MSG_EOR, _MSG_MORE, _MSG_ZEROCOPY = 0x80, 0x8000, 0x4000000
 _MOST: Final = 40_000
 """Octets that one side writes, mostly far fewer."""
 
+
 class Dice:
     """What a plan is drawn with."""
 
@@ -59,9 +60,11 @@ class Dice:
         bits = self.between(low.bit_length(), high.bit_length())
         return min(max(self.between(1 << (bits - 1), (1 << bits) - 1), low), high)
 
+
 def plan(seed: int) -> Plan:
     """The world of this seed."""
     return _Drawing(seed).plan()
+
 
 class _Drawing:
     def __init__(self, seed: int) -> None:

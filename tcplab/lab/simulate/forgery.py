@@ -60,8 +60,9 @@ _SPITEFUL: Final[dict[str, Callable[[Tcb, int], Made]]] = {
     "FIN": lambda tcb, n: _plain(tcb, ACK | FIN, tcb.rcv_nxt + n % 2 * (n % 2000), tcb.snd_una),
     "ACK of all": lambda tcb, n: _plain(tcb, ACK, tcb.rcv_nxt, tcb.snd_nxt),
     "no window": lambda tcb, n: (tcb.rcv_nxt, tcb.snd_una, ACK, 0, _stamps(tcb), b""),
-    "old time": lambda tcb, n: (
-        tcb.rcv_nxt, tcb.snd_una, ACK, _window(tcb), opt.nop() * 2 + opt.timestamps((tcb.ts_recent + n) & _MASK, 0), b"",
+    "other time": lambda tcb, n: (
+        tcb.rcv_nxt, tcb.snd_una, ACK, _window(tcb),
+        opt.nop() * 2 + opt.timestamps((tcb.ts_recent + n) & _MASK, 0), b"",
     ),
     "anything": lambda tcb, n: (
         (tcb.rcv_nxt + n % 4096 - 64) & _MASK, (tcb.snd_nxt - n % 2048 + 16) & _MASK, n & 0x1FF, n >> 3 & 0xFFFF,

@@ -14,7 +14,7 @@ from tcplab.api.states import State
 from tcplab.lab.simulate import forgery, situation
 from tcplab.lab.simulate.plan import Call, Forge, Plan
 from tcplab.lab.simulate.rough import RoughWorld
-from tcplab.lab.simulate.rules import Keeper, buffers, nothing_left
+from tcplab.lab.simulate.rules import Keeper, nothing_left
 from tcplab.lab.simulate.situation import Situation
 from tcplab.lab.simulate.stage import Stage
 from tcplab.lab.simulate.streams import Side, Violation
@@ -60,7 +60,6 @@ class Play:
         self.stage.ghosts_allowed = self.situation.ghosts
         self.tap = Tap(self.stage)
         self.keepers = [Keeper(host) for host in self.world.hosts.values()]
-        self.largest: dict[int, int] = {}
         self.events = self._at_once = 0
         self._now: Nanos = -1
         for item in plan.items:
@@ -68,6 +67,7 @@ class Play:
                 loop.at(item.at, partial(self._forge, item), "the third party")
         for side in self.stage.sides:
             side.tainted = side.call.id in self.situation.hurt
+            side.cookie = self.situation.ghosts
 
     @property
     def trace(self) -> list[AnyEvent]:
@@ -186,10 +186,6 @@ class Play:
             keeper.look()
             if not self.events % _EVERY:
                 keeper.counters()
-            for flow in keeper.host.flows.values():
-                if isinstance(flow, Tcb):
-                    largest = self.largest[id(flow)] = max(self.largest.get(id(flow), 0), flow.rcvbuf)
-                    buffers(flow, largest)
 
 
 def _crash(error: Exception) -> tuple[str, str]:

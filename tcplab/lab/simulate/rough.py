@@ -82,10 +82,10 @@ class SpoilingLink(Link):
     def damage(self, now: Nanos, direction: str, frame: bytes) -> bytes:
         """The frame as it leaves the wire: one octet of it may be another."""
         for spoil, dice in self._spoils:
-            if spoil.kind == "damage" and spoil.way == direction and spoil.begin <= now < spoil.end:
-                if dice.chance(spoil.ppm):
-                    at, flip = dice.below(len(frame)), 1 + dice.below(255)
-                    frame = frame[:at] + bytes((frame[at] ^ flip,)) + frame[at + 1 :]
+            active = spoil.kind == "damage" and spoil.way == direction and spoil.begin <= now < spoil.end
+            if active and dice.chance(spoil.ppm):
+                at, flip = dice.below(len(frame)), 1 + dice.below(255)
+                frame = frame[:at] + bytes((frame[at] ^ flip,)) + frame[at + 1 :]
         return frame
 
 

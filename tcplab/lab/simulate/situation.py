@@ -55,7 +55,9 @@ class Situation:
         """An old segment can open a connection: with a SYN cookie, or Fast Open's."""
         self._ends = {item.call for item in items if isinstance(item, Step) and item.op in _ENDS}
         self._hasty = {
-            item.call for item in items if isinstance(item, Step) and item.op == "set" and item.name in _IMPATIENT_OPTIONS
+            item.call
+            for item in items
+            if isinstance(item, Step) and item.op == "set" and item.name in _IMPATIENT_OPTIONS
         }
         self._hasty_ports = {
             item.port
@@ -130,5 +132,3 @@ def last_event(plan: Plan) -> Nanos:
             moments.append(item.ends)
             waits += item.slow * (_calls(plan) + 1)
     return max(moments) + waits
-
-
