@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from tcplab.host.options import OPTIONS
-from tcplab.lab.simulate import forgery
+from tcplab.lab.simulate import forgery, situation
 from tcplab.lab.simulate.plan import (
     CALLER,
     OTHER,
@@ -31,7 +31,8 @@ T = TypeVar("T")
 _WAYS: Final = ("a>b", "b>a")
 _HOSTS: Final = ("a", "b")
 _UNSUITABLE: Final = ("tcp_fastopen_key", "ip_local_port_range", "ip_default_ttl", "icmp_echo_ignore_all")
-_CALM_KNOBS: Final = tuple(name for name in KNOBS if name not in _UNSUITABLE)
+_KNOBS: Final = tuple(name for name in KNOBS if name not in _UNSUITABLE)
+_CALM_KNOBS: Final = tuple(name for name in _KNOBS if name not in situation.PATIENCE + situation.QUEUES)
 _MSG_EOR, _MSG_MORE, _MSG_ZEROCOPY = 0x80, 0x8000, 0x4000000
 _MOST: Final = 40_000
 """Octets that one side writes, mostly far fewer."""
@@ -102,7 +103,7 @@ class _Drawing:
 
     def _knob(self, host: str) -> None:
         dice = self.dice
-        name = dice.one(_CALM_KNOBS)
+        name = dice.one(_KNOBS if self.wild else _CALM_KNOBS)
         value = self._value(name)
         at = dice.scale(1, 20 * SEC) if self.wild and dice.chance(20) else 0
         self.items.append(Knob(host, name, value, at))
@@ -111,7 +112,8 @@ class _Drawing:
         knob, dice = KNOBS[name], self.dice
         assert not isinstance(knob.default, str)
         if isinstance(knob.default, tuple):
-            return tuple(sorted(dice.scale(max(knob.low, 1), min(knob.high, 1 << 22)) for _ in knob.default))
+            least = 1 if self.wild else situation.LEAST_BUFFER
+            return tuple(sorted(dice.scale(least, min(knob.high, 1 << 22)) for _ in knob.default))
         if name == "tcp_fastopen":
             return dice.one((0, 1, 2, 3, 3, 5, 0x203, 0x403, 0x607))
         if dice.chance(30):

@@ -67,7 +67,7 @@ class Play:
                 loop.at(item.at, partial(self._forge, item), "the third party")
         for side in self.stage.sides:
             side.tainted = side.call.id in self.situation.hurt
-            side.cookie = self.situation.ghosts
+            side.cookie = self.situation.cookies
 
     @property
     def trace(self) -> list[AnyEvent]:

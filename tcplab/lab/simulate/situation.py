@@ -24,8 +24,8 @@ _IMPATIENT_OPTIONS: Final = (
     "TCP_USER_TIMEOUT", "SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_SYNCNT", "TCP_LINGER2",
     "SO_LINGER",
 )  # fmt: skip
-_QUEUES: Final = ("somaxconn", "tcp_max_syn_backlog", "tcp_syncookies", "tcp_abort_on_overflow")
-_LEAST_BUFFER: Final = 4096
+QUEUES: Final = ("somaxconn", "tcp_max_syn_backlog", "tcp_syncookies", "tcp_abort_on_overflow")
+LEAST_BUFFER: Final = 4096
 _LONGEST_OUTAGE: Final[Nanos] = 8 * SEC
 _RESET: Final = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 
@@ -38,8 +38,8 @@ class Situation:
         items = plan.items
         knobs = [item for item in items if isinstance(item, Knob)]
         self.impatient = any(knob.name in PATIENCE for knob in knobs)
-        self._queues = any(knob.name in _QUEUES for knob in knobs)
-        self._tiny = any(knob.name in ("tcp_rmem", "tcp_wmem") and _least(knob) < _LEAST_BUFFER for knob in knobs)
+        self._queues = any(knob.name in QUEUES for knob in knobs)
+        self._tiny = any(knob.name in ("tcp_rmem", "tcp_wmem") and _least(knob) < LEAST_BUFFER for knob in knobs)
         self._outage = any(
             item.ppm >= 500_000 and item.end - item.begin > _LONGEST_OUTAGE
             for item in items
@@ -49,10 +49,13 @@ class Situation:
         self.flooded = any(item.kind == forgery.FLOOD for item in forged)
         self.hurt = {item.call for item in forged if item.kind in forgery.SPITEFUL}
         """Calls about which somebody tells lies that nobody can see through."""
-        self.ghosts = True if self.flooded or self._queues else any(
-            knob.name == "tcp_fastopen" for knob in knobs
-        ) or any(isinstance(item, Serve) and item.backlog < _calls(plan) for item in items)  # fmt: skip
-        """An old segment can open a connection: with a SYN cookie, or Fast Open's."""
+        few = any(isinstance(item, Serve) and item.backlog < _calls(plan) for item in items)
+        self.cookies = self.flooded or self._queues or few
+        """A SYN may be answered with a cookie."""
+        early = any(knob.name == "tcp_fastopen" for knob in knobs)
+        self.ghosts = self.cookies or early or not plan.delay
+        """An old segment can open a connection: with a SYN cookie, or Fast Open's, or when the wire takes no time: then
+        a whole connection can be over before the clock of the ISNs (64 ns) moves, and a copy of it is as good."""
         self._ends = {item.call for item in items if isinstance(item, Step) and item.op in _ENDS}
         self._hasty = {
             item.call
