@@ -40,6 +40,10 @@ class Situation:
         self.impatient = any(knob.name in PATIENCE for knob in knobs)
         self._queues = any(knob.name in QUEUES for knob in knobs)
         self._tiny = any(knob.name in ("tcp_rmem", "tcp_wmem") and _least(knob) < LEAST_BUFFER for knob in knobs)
+        self._unscaled = any(knob.name == "tcp_window_scaling" for knob in knobs)
+        """Linux offers a window a thousand times too small in a simultaneous open with a peer that does not scale."""
+        self._small = {item.call for item in items if isinstance(item, Step) and _small(item.name, item.value)}
+        self._small_ports = {item.port for item in items if isinstance(item, Option) and _small(item.name, item.value)}
         self._outage = any(
             item.ppm >= 500_000 and item.end - item.begin > _LONGEST_OUTAGE
             for item in items
@@ -79,19 +83,15 @@ class Situation:
         """Nothing may go wrong with it."""
         serve = self.serve(call)
         if call.how == "both":
-            if call.skew or any(other is not call and other.local == call.local for other in self._calls):
+            if call.skew or self._unscaled:
                 return False
         elif serve is None or serve.ends or serve.backlog < _calls(self.plan):
             return False
         if self.impatient or self._queues or self._tiny or self._outage or self.flooded:
             return False
-        return not (
-            call.id in self.hurt or call.id in self._ends or call.id in self._hasty or call.port in self._hasty_ports
-        )
-
-    @property
-    def _calls(self) -> list[Call]:
-        return [item for item in self.plan.items if isinstance(item, Call)]
+        if call.id in self.hurt or call.id in self._ends or call.id in self._small:
+            return False
+        return call.id not in self._hasty and call.port not in (*self._hasty_ports, *self._small_ports)
 
     def explains(self, side: Side, number: int) -> bool:
         """May a call of this side have given this error?"""
@@ -101,8 +101,9 @@ class Situation:
         if call.id in self.hurt:
             return True
         if number == errno.ETIMEDOUT:
-            hasty = call.id in self._hasty or call.port in self._hasty_ports
-            return self.impatient or hasty or self._tiny or self._queues or self._outage
+            hasty = call.id in self._hasty | self._small or call.port in self._hasty_ports | self._small_ports
+            slow = self._tiny or self._outage or (call.how == "both" and self._unscaled)
+            return self.impatient or hasty or slow or self._queues
         if number == errno.ECONNREFUSED:
             serve = self.serve(call)
             return call.how == "both" or serve is None or serve.ends > 0
@@ -114,6 +115,11 @@ _ENDS: Final = ("shut", "deaf", "close", "abort", "again")
 
 def _least(knob: Knob) -> int:
     return min(knob.value) if isinstance(knob.value, tuple) else 0
+
+
+def _small(name: str, value: int | tuple[int, ...] | str) -> bool:
+    """A receive buffer that hardly holds two segments: without timestamps hours go by between the retransmissions."""
+    return name == "SO_RCVBUF" and isinstance(value, int) and value < 2 * LEAST_BUFFER
 
 
 def _calls(plan: Plan) -> int:
