@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,7 +19,7 @@ HERE = Path(__file__).parent
 SCRIPTS = sorted(HERE.rglob("*.pkt"))
 NAMES = [str(path.relative_to(HERE)) for path in SCRIPTS]
 NOT_ON_THE_KERNEL = re.compile(r"^// Kernel: \S.{10,}$", re.MULTILINE)
-_WORKERS = 8
+_JOBS = 16
 _EXPECTED = re.compile(
     r"""
       (?<=\ >\ )(?P<seq>(?:\d+>\d+\ )?[SFPRUEW.]+\ \d+:\d+\(\d+\).*)  # a segment of the host
@@ -77,23 +74,15 @@ def test_one_wrong_number_fails(path: Path) -> None:
             Runner(script, Ours(script.options), exact=True).run()
 
 
-def _on_kernel(path: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tcplab", "drill", str(path), "--stack", "kernel"],
-        capture_output=True, text=True, check=False, timeout=120, cwd=HERE.parents[1], env=dict(os.environ),
-    )  # fmt: skip
-    return "" if done.returncode == 0 else done.stdout + done.stderr
-
-
 @pytest.mark.root
 def test_on_the_kernel() -> None:
     """All that the kernel can run in its own time. What fails beside others is tried again alone, twice."""
     if os.geteuid() != 0:
         pytest.skip("the kernel's TCP is drilled as root only")
     paths = [path for path in SCRIPTS if not NOT_ON_THE_KERNEL.search(path.read_text())]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        said = dict(zip(paths, pool.map(_on_kernel, paths), strict=True))
-    for _ in range(2):
-        said |= {path: _on_kernel(path) for path, text in said.items() if text}
-    failed = [text for text in said.values() if text]
-    assert not failed, f"{len(failed)} of {len(paths)} fail on the kernel:\n" + "\n".join(failed)
+    failed = paths
+    for jobs in (_JOBS, 1, 1):
+        verdicts = list(drill.play_all(failed, "kernel", jobs=jobs))
+        failed = [path for path, verdict in zip(failed, verdicts, strict=True) if verdict.status != drill.PASSED]
+    told = "\n".join(verdict.text for verdict in verdicts)
+    assert not failed, f"{len(failed)} of {len(paths)} fail on the kernel:\n{told}"
