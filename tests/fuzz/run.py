@@ -21,7 +21,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 Target = Callable[[bytes], None]
 LONGEST = 400
-_CUTS = 3000
+_CUTTING = 5.0
+"""Seconds that an input is cut for."""
 
 
 def main() -> int:
@@ -131,7 +132,8 @@ def _fails(target: Target, data: bytes) -> str | None:
 def _keep(target: Target, data: bytes, given: argparse.Namespace) -> None:
     """Cut an input to the least that fails in the same way, and write it down."""
     kind, dice = _fails(target, data), random.Random(0)
-    for _ in range(_CUTS):
+    until = time.monotonic() + _CUTTING
+    while time.monotonic() < until:
         least = bytearray(data)
         at = dice.randrange(len(data)) if data else 0
         if dice.random() < 0.5:

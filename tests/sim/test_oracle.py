@@ -136,11 +136,11 @@ def leave_a_port_bound(patch: pytest.MonkeyPatch) -> None:
 
 
 def give_up_at_once(patch: pytest.MonkeyPatch) -> None:
-    """One repeat, and the peer counts as dead."""
+    """One timeout, and the peer counts as dead."""
     whole = timeouts._write_timeout
 
     def write_timeout(tcb: Tcb) -> bool:
-        if tcb.retransmits and not tcb.rtx[0].syn:
+        if not tcb.rtx[0].syn:
             timeouts.give_up(tcb, "impatient")
             return True
         return whole(tcb)

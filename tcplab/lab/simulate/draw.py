@@ -74,12 +74,15 @@ class _Drawing:
         self.items: list[Item] = []
         self.wild = self.dice.chance(50)
         """A wild world may do anything; the others only what no connection may fail of."""
+        self.early = 0
 
     def plan(self) -> Plan:
         """All of it."""
         dice = self.dice
         delay = dice.one((0, 50 * US, MS, 5 * MS, 5 * MS, 20 * MS, 100 * MS, 600 * MS))
         self._hosts()
+        if dice.chance(25):
+            self._early()
         self._wire(delay)
         servers = self._servers()
         for number in range(dice.one((1, 1, 1, 2, 2, 3, 5))):
@@ -122,6 +125,12 @@ class _Drawing:
             return dice.between(knob.low, knob.high)
         return dice.scale(max(knob.low, 1), knob.high)
 
+    def _early(self) -> None:
+        """Fast Open on both hosts: with cookies, or without."""
+        self.early = self.dice.one((3, 3, 0x607))
+        for host in _HOSTS:
+            self.items.append(Knob(host, "tcp_fastopen", self.early))
+
     # --- the wire ---
 
     def _wire(self, delay: Nanos) -> None:
@@ -148,7 +157,7 @@ class _Drawing:
             slow = dice.scale(MS, 5 * SEC) if dice.chance(20) else 0
             ends = dice.scale(10 * MS, 20 * SEC) if self.wild and dice.chance(15) else 0
             self.items.append(Serve(host, port, backlog, slow, ends))
-            if dice.chance(30):
+            if self.early or dice.chance(10):
                 self.items.append(Option(port, "TCP_FASTOPEN", dice.one((1, 5))))
             if self.wild and dice.chance(20):
                 self.items.append(Option(port, "TCP_DEFER_ACCEPT", dice.between(1, 20)))
@@ -179,7 +188,8 @@ class _Drawing:
 
     def _call(self, number: int, server: str, port: int) -> None:
         dice = self.dice
-        how = dice.one(("connect",) * 6 + ("early", "early", "later", "both", "own"))
+        usual = ("early", "early", "later") if self.early else ("connect",) * 6 + ("early", "later")
+        how = dice.one((*usual, "connect", "both", "own"))
         local = 2000 + number if dice.chance(30) or how == "both" else 0
         skew = dice.one((0, 0, dice.scale(1, 20 * MS))) if how == "both" else 0
         at = dice.one((0, 0, dice.scale(1, 5 * SEC)))

@@ -10,11 +10,14 @@ from tcplab.link.inject import FORGED_NET
 from tcplab.rng import Stream
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
+from tcplab.wire import icmp, ipv4
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
 
 _MASK: Final = 0xFFFFFFFF
+_CODES: Final = (0, 1, 2, 3, 5, 13)
+"""No network, host, protocol, port; the route failed; forbidden."""
 Made: TypeAlias = tuple[Seq, Seq, int, int, bytes, bytes]
 """Sequence number, acknowledgement, flags, window, options, payload."""
 
@@ -69,11 +72,13 @@ _SPITEFUL: Final[dict[str, Callable[[Tcb, int], Made]]] = {
         _stamps(tcb) if n & 1 else b"", b"z" * (n % 700),
     ),
 }  # fmt: skip
-HARMLESS: Final = tuple(_HARMLESS)
-"""What no connection may suffer from."""
 SPITEFUL: Final = tuple(_SPITEFUL)
 FLOOD: Final = "flood"
 """SYNs from addresses that nobody has."""
+UNREACHABLE: Final = "unreachable"
+"""A router's ICMP error about the connection: for one that is open it is no more than a hint (RFC 5927)."""
+HARMLESS: Final = (*_HARMLESS, UNREACHABLE)
+"""What no connection may suffer from."""
 KINDS: Final = (*HARMLESS, *SPITEFUL, FLOOD)
 
 
@@ -85,6 +90,14 @@ def segment(tcb: Tcb, kind: str, n: int) -> bytes:
         tcb.raddr, tcb.laddr, tcb.rport, tcb.lport, first, ack if flags & ACK else 0, flags, min(window, 65_535),
         options, payload,
     )  # fmt: skip
+
+
+def unreachable(tcb: Tcb, n: int) -> bytes:
+    """An ICMP message that quotes a segment of the connection: of what is outstanding, or not."""
+    number = (tcb.snd_una if n & 1 else tcb.snd_nxt + n) & _MASK
+    start = tcb.lport.to_bytes(2, "big") + tcb.rport.to_bytes(2, "big") + number.to_bytes(4, "big")
+    quoted = ipv4.build(tcb.laddr, tcb.raddr, ipv4.PROTO_TCP, start)
+    return icmp.build(icmp.UNREACHABLE, _CODES[n % len(_CODES)], 0, quoted)
 
 
 def flood(host: Machine, port: int, dice: Stream, count: int) -> list[tuple[int, bytes]]:

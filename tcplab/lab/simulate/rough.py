@@ -19,7 +19,8 @@ from tcplab.rng import Rng
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Nanos, duration
-from tcplab.wire.frames import tcp_frame
+from tcplab.wire import icmp
+from tcplab.wire.frames import ip_frame, tcp_frame
 from tcplab.wire.text import Described
 
 _TWO_32: Final = 1 << 32
@@ -113,6 +114,11 @@ class RoughWorld(World):
 
     def forge(self, item: Forge, host: Machine, tcb: Tcb | None, port: int) -> None:
         """What the third party sends now."""
+        if item.kind == forgery.UNREACHABLE and tcb is not None:
+            message = forgery.unreachable(tcb, item.n)
+            frame = ip_frame(X_MAC, host.mac, tcb.raddr, host.addr, icmp.PROTO, message)
+            self.inject(host.name, frame, "forged: a router's ICMP error")
+            return
         if item.kind == forgery.FLOOD:
             dice = self.rng.stream(f"forge/{item.id}")
             made = forgery.flood(host, port, dice, item.n.bit_length())

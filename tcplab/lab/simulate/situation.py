@@ -27,6 +27,7 @@ _IMPATIENT_OPTIONS: Final = (
 QUEUES: Final = ("somaxconn", "tcp_max_syn_backlog", "tcp_syncookies", "tcp_abort_on_overflow")
 LEAST_BUFFER: Final = 4096
 _LONGEST_OUTAGE: Final[Nanos] = 8 * SEC
+_TOLD_BY_ICMP: Final = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPROTO, errno.ENOPROTOOPT, errno.EACCES)
 _RESET: Final = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 
 
@@ -51,6 +52,8 @@ class Situation:
         )
         forged = [item for item in items if isinstance(item, Forge)]
         self.flooded = any(item.kind == forgery.FLOOD for item in forged)
+        self.hinted = any(item.kind == forgery.UNREACHABLE for item in forged)
+        """What ICMP said is told in place of ETIMEDOUT."""
         self.hurt = {item.call for item in forged if item.kind in forgery.SPITEFUL}
         """Calls about which somebody tells lies that nobody can see through."""
         few = any(isinstance(item, Serve) and item.backlog < _calls(plan) for item in items)
@@ -100,7 +103,9 @@ class Situation:
             return False
         if call.id in self.hurt:
             return True
-        if number == errno.ETIMEDOUT:
+        if number in _TOLD_BY_ICMP and not self.hinted:
+            return False
+        if number == errno.ETIMEDOUT or number in _TOLD_BY_ICMP:
             hasty = call.id in self._hasty | self._small or call.port in self._hasty_ports | self._small_ports
             slow = self._tiny or self._outage or (call.how == "both" and self._unscaled)
             return self.impatient or hasty or slow or self._queues

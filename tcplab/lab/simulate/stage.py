@@ -22,6 +22,7 @@ Program: TypeAlias = Generator[tuple[Any, ...], Any, None]
 At: TypeAlias = Callable[[Nanos, Callable[[], None]], object]
 
 _WRITERS: Final = ("send", "sendto", "connect", "close")
+_MOST_CALLS: Final = 100_000
 _PORTION: Final = 1 << 16
 _EARLY: Final = 2000
 """Octets that Fast Open is given with the SYN."""
@@ -50,7 +51,7 @@ class Thread:
         self._waits = False
         try:
             call = self._pending or next(program)
-            while True:
+            for _ in range(_MOST_CALLS):
                 if call[0] == "pause":
                     self._pending = None
                     self._at(self.now() + call[1], self._resume)
@@ -64,6 +65,7 @@ class Thread:
                     call = program.throw(blocks)
                 except OSError as error:
                     call = program.throw(error)
+            raise Violation("a program never blocks", str(call[0]))
         except StopIteration:
             self.done = True
 
@@ -172,6 +174,8 @@ class Stage:
             if not self.ghosts_allowed:
                 raise Violation("connection from nowhere", f"port {serve.port} accepted one from port {port}")
             self.ghosts += 1
+            if side is not None and side.peer is not None:
+                side.tainted = side.peer.tainted = True  # the caller may talk to the ghost
             self._start(serve.host, _ghost(fd))
             return
         self._opened(side, fd)

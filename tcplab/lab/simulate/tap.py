@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tcplab.engines.addresses import ADDRESS
 from tcplab.lab.simulate import streams
 from tcplab.lab.simulate.plan import CALLED, CALLER
@@ -11,8 +13,10 @@ from tcplab.wire import ethernet, ipv4
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire.tcp import SYN
 
-_MASK = 0xFFFFFFFF
-_NAMES = {number: name for name, number in ADDRESS.items()}
+_MASK: Final = 0xFFFFFFFF
+_MOST_AHEAD: Final = 1 << 24
+"""send() may have taken this much that its caller does not know of yet."""
+_NAMES: Final = {number: name for name, number in ADDRESS.items()}
 
 
 class Tap:
@@ -20,7 +24,9 @@ class Tap:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._first: dict[tuple[int, int, int, int], tuple[int, Side | None]] = {}
+        self._first: dict[tuple[int, int, int, int], list[int]] = {}
+        """Where each direction's data begins: a cookie, or a port used twice, gives it several beginnings."""
+        self._speaks: dict[tuple[int, int, int, int], Side | None] = {}
         self.sent = {"a": 0, "b": 0}
         """TCP segments that each host put on the wire."""
 
@@ -35,14 +41,17 @@ class Tap:
         seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
         flow = (ip.src, seg.sport, ip.dst, seg.dport)
         if seg.flags & SYN:
-            self._first[flow] = ((seg.seq + 1) & _MASK, self._who(src, seg.sport, ip.dst, seg.dport))
-        if not seg.payload or flow not in self._first:
+            first = (seg.seq + 1) & _MASK
+            beginnings = self._first.setdefault(flow, [])
+            if first not in beginnings:
+                beginnings.append(first)
+            self._speaks[flow] = self._who(src, seg.sport, ip.dst, seg.dport)
+        side = self._speaks.get(flow)
+        if not seg.payload or side is None or side.tainted:
             return
-        first, side = self._first[flow]
-        if side is None or side.tainted:
-            return
-        at = (seg.seq + bool(seg.flags & SYN) - first) & _MASK
-        if at >> 31 or at + len(seg.payload) > side.said + 2000 + (1 << 24):
+        number = seg.seq + bool(seg.flags & SYN)
+        at = min((number - first) & _MASK for first in self._first[flow])
+        if at > side.said + _MOST_AHEAD:
             raise Violation("wrong number on the wire", f"{side.name} sent octet {at}")
         if seg.payload != streams.octets(side.call.id, side.side, at, len(seg.payload)):
             raise Violation("wrong octets on the wire", f"{side.name} sent others as {at}:{at + len(seg.payload)}")
