@@ -115,6 +115,7 @@ class ListenerView(msgspec.Struct, frozen=True):
     overflows: int = 0
     cookies_sent: int = 0
     fd: int = -1
+    congestion: str = ""
     alias: str = ""
 
 

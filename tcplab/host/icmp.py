@@ -6,7 +6,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from tcplab.tcp import seq, timeouts, user
+from tcplab.tcp import resegment, seq, timeouts, user
 from tcplab.tcp.request import Request
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import icmp, ipv4
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _NO_ROUTE = (0, 1)
 """Codes of type 3 that speak of the path, not of the peer."""
+_NOT_HEARD, _HARDENED = 2, 3
+"""Values of ip_no_pmtu_disc; with the second only what quotes an outstanding number counts, as TCP has it anyway."""
 _QUOTED = struct.Struct("!HHI")
 # Linux icmp_err_convert: what each code of type 3 means to a connection that is being opened.
 _ERRORS = {
@@ -46,6 +48,9 @@ def arrives(machine: Machine, frame: bytes, ip: ipv4.Ipv4) -> None:
         _echo(machine, message, ip.src)
     elif message.type == icmp.UNREACHABLE:
         machine.counters["IcmpInDestUnreachs"] += 1
+        if message.code == icmp.FRAG_NEEDED and machine.sysctl.ip_no_pmtu_disc == _NOT_HEARD:
+            machine.dropped("", "icmp", "", "ip_no_pmtu_disc = 2: ICMP fragmentation needed is not believed")
+            return
         _error(machine, message, _ERRORS.get(message.code, 0), f"destination unreachable, code {message.code}")
     elif message.type == icmp.TIME_EXCEEDED:
         machine.counters["IcmpInTimeExcds"] += 1
@@ -63,7 +68,7 @@ def _echo(machine: Machine, message: icmp.Icmp, src: int) -> None:
         return
     machine.counters["IcmpOutEchoReps"] += 1
     answer = icmp.build(icmp.ECHO_REPLY, 0, message.rest, message.payload)
-    machine.send_ip(src, icmp.PROTO, answer, 0, "echo reply: ping was asked", "RFC 792")
+    machine.send_ip(src, icmp.PROTO, answer, "echo reply: ping was asked", "RFC 792")
 
 
 def _error(machine: Machine, message: icmp.Icmp, error: int, what: str) -> None:
@@ -77,17 +82,21 @@ def _error(machine: Machine, message: icmp.Icmp, error: int, what: str) -> None:
     if inner.proto != ipv4.PROTO_TCP or inner.src != machine.addr or len(quoted) < inner.start + _QUOTED.size:
         machine.dropped("", "icmp", "IcmpInErrors", "it does not quote a segment of ours")
         return
+    fragmentation = message.type == icmp.UNREACHABLE and message.code == icmp.FRAG_NEEDED
     sport, dport, number = _QUOTED.unpack_from(quoted, inner.start)
     conn = machine.flows.get((inner.dst, dport, sport))
     if isinstance(conn, Request):
         conn.unreachable(number, message.type != icmp.UNREACHABLE or message.code in _NO_ROUTE, f"ICMP {what}")
     elif conn is None:
         machine.dropped("", "icmp", "IcmpInErrors", f"ICMP {what}: it concerns no connection")
-    elif not isinstance(conn, Tcb) or not error:
+    elif not isinstance(conn, Tcb) or not (error or fragmentation):
         machine.dropped("", "icmp", "", f"ICMP {what}: it concerns no connection")
     elif seq.before(number, conn.snd_una if conn.request is None else conn.iss) or seq.after(number, conn.snd_nxt):
         why = "it quotes a number that is not outstanding: it may be forged"
         machine.dropped(conn.label, "icmp", "TcpExtOutOfWindowIcmps", why, "RFC 5927 4.1")
+    elif fragmentation:
+        told = machine.sysctl.ip_no_pmtu_disc in (0, _HARDENED)
+        resegment.mtu_reduced(conn, message.rest & 0xFFFF if told else 0)
     else:
         if message.type == icmp.UNREACHABLE and message.code in _NO_ROUTE:
             timeouts.take_back(conn, number)

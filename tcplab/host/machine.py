@@ -15,7 +15,7 @@ from typing import Any, Final
 from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
-from tcplab.host import arp, icmp, sockets, view
+from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
@@ -25,6 +25,7 @@ from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.listen import Listener
+from tcplab.tcp.pmtu import Learned
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import NEVER, Nanos, Seq
@@ -38,6 +39,7 @@ MTU: Final = 1500
 GATEWAY_MAC: Final = bytes.fromhex("02000a4d0009")
 """Whoever is not on the lab's network is behind the third party: answers to forged sources go there and get lost."""
 _NO_FRAME: Final = 0
+_ECN_COUNTERS: Final = ("IpExtInNoECTPkts", "IpExtInECT1Pkts", "IpExtInECT0Pkts", "IpExtInCEPkts")
 _IP_TYPE: Final = ethernet.ETH_IP.to_bytes(2, "big")
 
 
@@ -49,6 +51,8 @@ class Machine:
         self.addr = addr
         self.mac = mac
         self.mtu = MTU
+        self.path_mtus: dict[int, Learned] = {}
+        """What ICMP told of the paths to other hosts (`tcplab.tcp.pmtu`)."""
         self.gso_size = 0
         """What receive offload joined: the peer's segments in one that is larger; 0: nothing was joined."""
         self.now: Nanos = 0
@@ -127,6 +131,10 @@ class Machine:
         self.now = now
         return view.of(self)
 
+    def infos(self) -> dict[str, dict[str, int]]:
+        """TCP_INFO of all connections, by their names."""
+        return tcp_info.of_all(self.flows.values())
+
     @property
     def deadline(self) -> Nanos:
         """When the next timer is due, or now if somebody is to be woken; NEVER when nothing is."""
@@ -178,6 +186,7 @@ class Machine:
 
     def _ip(self, frame: bytes) -> None:
         ip = ipv4.parse(frame, ethernet.HEADER)
+        self.counters[_ECN_COUNTERS[ip.tos & 3]] += 1
         if ip.dst != self.addr:
             self.dropped("", "not for us", "IpInAddrErrors", f"{ip_text(ip.dst)} is not our address")
         elif martian(ip.src) or ip.src == self.addr:
@@ -186,13 +195,17 @@ class Machine:
         elif ip.fragment & ipv4.FRAGMENTED:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
         elif ip.proto == ipv4.PROTO_TCP:
-            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
+            seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
+            seg.ecn = ip.tos & 3
+            self._tcp(seg, ip.src)
         else:
             self._payload(frame, ip)
 
     def _payload(self, frame: bytes, ip: ipv4.Ipv4) -> None:
         if ip.proto == ipv4.PROTO_TCP:
-            self._tcp(wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst), ip.src)
+            seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
+            seg.ecn = ip.tos & 3
+            self._tcp(seg, ip.src)
         elif ip.proto == ipv4.PROTO_ICMP:
             icmp.arrives(self, frame, ip)
         else:
@@ -201,6 +214,7 @@ class Machine:
     def _loop_back(self, packet: bytes, why: str, ref: str) -> None:
         """A packet to the host's own address: it arrives without having been on any wire."""
         ip = ipv4.parse(packet, 0)
+        self.counters[_ECN_COUNTERS[ip.tos & 3]] += 1
         if self._emit is not None and ip.proto == ipv4.PROTO_TCP:
             seg = wire_tcp.parse(packet, ip.start, ip.end, ip.src, ip.dst)
             label = f"{ip_text(ip.src)}:{seg.sport}>{ip_text(ip.dst)}:{seg.dport}"
@@ -251,19 +265,33 @@ class Machine:
         segment = wire_tcp.build(self.addr, src, seg.dport, seg.sport, number, ack, flags, 0)
         self.send_tcp(src, segment, 0, f"RST: {why}", ref)
 
-    def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
-        """Send one TCP segment."""
-        self.counters["TcpOutSegs"] += 1
+    def send_tcp(
+        self,
+        dst: int,
+        segment: bytes,
+        ident: int,
+        why: str,
+        ref: str = "",
+        rtx: bool = False,
+        tos: int = 0,
+        df: bool = True,
+    ) -> None:
+        """Send one TCP segment; what repeats its connection's own octets is not counted (__tcp_transmit_skb)."""
+        if not rtx:
+            self.counters["TcpOutSegs"] += 1
+        packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl, tos, df)
         mac = self.neighbours.get(dst)
         if mac is None:  # itself, a stranger, or behind the gateway
-            self.send_ip(dst, ipv4.PROTO_TCP, segment, ident, why, ref, rtx)
-            return
-        packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl)
-        self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
+            self._send(dst, packet, why, ref, rtx)
+        else:
+            self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
 
-    def send_ip(self, dst: int, proto: int, payload: bytes, ident: int, why: str, ref: str, rtx: bool = False) -> None:
-        """Put `payload` into a packet for `dst`; ask for the neighbour's MAC first when it is not known."""
-        packet = ipv4.build(self.addr, dst, proto, payload, ident, self.sysctl.ip_default_ttl)
+    def send_ip(self, dst: int, proto: int, payload: bytes, why: str, ref: str) -> None:
+        """Put `payload` into a packet for `dst`."""
+        self._send(dst, ipv4.build(self.addr, dst, proto, payload, 0, self.sysctl.ip_default_ttl), why, ref)
+
+    def _send(self, dst: int, packet: bytes, why: str, ref: str, rtx: bool = False) -> None:
+        """To the wire; ask for the neighbour's MAC first when it is not known."""
         if dst == self.addr:
             self._to_itself.append((packet, why, ref))
             return

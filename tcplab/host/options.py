@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from tcplab.api.states import State
 from tcplab.host import early_options, errqueue, tcp_info
-from tcplab.tcp import cc, delack, output, rcvbuf, timers
+from tcplab.tcp import cc, delack, output, pmtu, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.tcb import KEEPALIVE
@@ -30,6 +30,7 @@ _MIN_RCVBUF, _MIN_SNDBUF = 2304, 4608
 _MIN_CLAMP: Final = _MIN_RCVBUF // 2
 NOT_INHERITED: Final = ("TCP_DEFER_ACCEPT", "TCP_QUICKACK")
 """What an accepted socket does not have of its listener."""
+_NOT_ECN: Final = 0xFC
 _MAX_DEFER: Final = 255  # SYN,ACK timeouts
 
 
@@ -117,16 +118,19 @@ def apply_listener(sock: Socket, listener: Listener) -> None:
     listener.defer_accept = get("TCP_DEFER_ACCEPT", 0)
     listener.syn_retries = get("TCP_SYNCNT", 0)
     listener.fastopen = sock.fastopen
+    listener.tos, listener.df = get("IP_TOS", 0), get("IP_MTU_DISCOVER", pmtu.WANT) in (pmtu.WANT, pmtu.DO)
     listener.user_mss, listener.window_clamp = get("TCP_MAXSEG", 0), get("TCP_WINDOW_CLAMP", 0)
 
 
 def apply(sock: Socket, conn: Connection) -> None:
     """Give a connection the options of its socket; a new one of a listener inherits them so (sk_clone)."""
-    conn.congestion = sock.congestion
+    _carry_congestion(sock, conn)
     if not sock.options:
         return
     get = sock.options.get
     conn.reuse, conn.reuseport = bool(get("SO_REUSEADDR")), bool(get("SO_REUSEPORT"))
+    conn.tos, conn.pmtudisc = get("IP_TOS", 0), get("IP_MTU_DISCOVER", pmtu.WANT)
+    pmtu.forbid_fragments(conn)
     conn.nodelay, conn.cork = bool(get("TCP_NODELAY")), bool(get("TCP_CORK"))
     conn.user_mss = get("TCP_MAXSEG", 0)
     conn.rcvbuf_locked = "SO_RCVBUF" in sock.options
@@ -139,6 +143,14 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.sndbuf_fixed = "SO_SNDBUF" in sock.options
     settings = (get("TCP_KEEPIDLE", 0), get("TCP_KEEPINTVL", 0), get("TCP_KEEPCNT", 0))
     conn.keepalive = settings if get("SO_KEEPALIVE") else None
+
+
+def _carry_congestion(sock: Socket, conn: Connection) -> None:
+    """What a listener's connections have unless TCP_CONGESTION was set is the host's (tcp_ca_openreq_child)."""
+    if conn.congestion != sock.congestion and (sock.listener is None or sock.ca_setsockopt):
+        cc.assign(conn, sock.congestion)
+        if conn.state is not State.CLOSED:
+            conn.cc.init(conn)
 
 
 # --- what setting one does --------------------------------------------------------------------------------------------
@@ -214,9 +226,14 @@ def _set_linger(sock: Socket, value: Value) -> None:
 def _set_congestion(sock: Socket, value: Value) -> None:
     if not isinstance(value, str) or not value:
         raise OSError(errno.EINVAL, "TCP_CONGESTION takes a name")
-    if value not in cc.CONTROLLERS:
-        raise OSError(errno.ENOENT, f"no congestion control {value} here; there are {', '.join(cc.CONTROLLERS)}")
+    sysctl = sock.machine.sysctl
+    if cc.find(value) is None:
+        known = ", ".join(sysctl.tcp_available_congestion_control.split())
+        raise OSError(errno.ENOENT, f"no congestion control {value} here; there are {known}")
+    if value not in sysctl.tcp_allowed_congestion_control.split():
+        raise OSError(errno.EPERM, f"{value} is not among tcp_allowed_congestion_control")
     sock.congestion = value
+    sock.ca_setsockopt = True
     _carry(sock)
 
 
@@ -264,6 +281,16 @@ def _port_range(value: int) -> int:
     if low and high and low > high:
         raise OSError(errno.EINVAL, f"IP_LOCAL_PORT_RANGE: {low} is more than {high}")
     return value
+
+
+def _mtu_discover(sock: Socket) -> int:
+    return sock.options.get("IP_MTU_DISCOVER", pmtu.WANT)
+
+
+def _mtu(sock: Socket) -> int:
+    if sock.conn is None or sock.conn.over:
+        raise OSError(errno.ENOTCONN, "without a connection there is no path")
+    return pmtu.to(sock.machine, sock.conn.raddr)
 
 
 def _sndbuf(sock: Socket) -> int:
@@ -352,7 +379,8 @@ OPTIONS: Final[dict[str, Option]] = {
             effect=_quickack, read=_pingpong,
         ),
         Option(
-            "TCP_CONGESTION", "name", "the congestion control", default="reno", read=lambda sock: sock.congestion,
+            "TCP_CONGESTION", "name", "the congestion control", default=cc.DEFAULT, knob="tcp_congestion_control",
+            read=lambda sock: sock.congestion,
             write=_set_congestion,
         ),
         Option("TCP_USER_TIMEOUT", "ms", "give up when data is unacknowledged for so long; 0: by retries", low=0),
@@ -387,6 +415,19 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             "SO_MEMINFO", "struct", "memory of the socket, as ss(8) shows it", "sock_diag(7)", read_only=True,
             read=lambda sock: tcp_info.memory(sock.conn),
+        ),
+        Option(
+            "IP_TOS", "octet", "type of service of its packets; the two bits of ECN are not the application's", "ip(7)",
+            take=lambda value: value & _NOT_ECN,
+        ),
+        Option(
+            "IP_MTU_DISCOVER", "mode",
+            "0 no DF, ICMP is not believed; 1 DF down to min_pmtu; 2 DF always; 3 no DF; 4 and 5 as 0", "ip(7)",
+            low=pmtu.DONT, high=pmtu.OMIT, default=pmtu.WANT, read=_mtu_discover,
+        ),
+        Option(
+            "IP_MTU", "octets", "the greatest packet that the path of the connection carries", "ip(7)", read_only=True,
+            read=_mtu,
         ),
         Option(
             "IP_BIND_ADDRESS_NO_PORT", "bool", "bind() to port 0 leaves the choice of the port to connect()", "ip(7)",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tcplab.api.states import State
 from tcplab.host import epoll, errqueue, network, options, ports, readiness
-from tcplab.tcp import fastopen, output, seq, user
+from tcplab.tcp import fastopen, output, pmtu, seq, user
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Entry
 from tcplab.tcp.listen import Listener
@@ -31,8 +31,8 @@ class Socket:
     """A file descriptor of an application, and what it stands for."""
 
     __slots__ = (
-        "bound", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering", "listener",
-        "machine", "notices", "options", "port", "readers", "reserved", "watches", "writers",
+        "bound", "ca_setsockopt", "congestion", "conn", "connecting", "error", "fastopen", "fd", "linger", "lingering",
+        "listener", "machine", "notices", "options", "port", "readers", "reserved", "watches", "writers",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, fd: int) -> None:
@@ -44,10 +44,12 @@ class Socket:
         self.listener: Listener | None = None
         self.connecting = False
         """connect() was called and its outcome not told yet."""
-        self.options: dict[str, int] = {}
+        self.options: dict[str, int] = {"IP_MTU_DISCOVER": pmtu.DONT} if machine.sysctl.ip_no_pmtu_disc else {}
         """What setsockopt() set, as `tcplab.host.options` keeps it; the three below are not one number."""
         self.linger: tuple[int, int] = (0, 0)
-        self.congestion: str = "reno"
+        self.congestion: str = machine.sysctl.tcp_congestion_control
+        self.ca_setsockopt = False
+        """TCP_CONGESTION chose it: a connection that a listener gets has it too."""
         self.fastopen: fastopen.Settings = fastopen.Settings()
         self.lingering: Linger | None = None
         """close() was called and waits."""
@@ -148,7 +150,8 @@ class Socket:
         sock = self.machine.new_socket()
         ports.bind(self.machine, sock, self.port)
         sock.options = {name: value for name, value in self.options.items() if name not in options.NOT_INHERITED}
-        sock.linger, sock.congestion = self.linger, self.congestion
+        sock.linger, sock.congestion = self.linger, conn.congestion
+        sock.ca_setsockopt = self.ca_setsockopt
         sock._own(conn)
         return sock.fd, (conn.raddr, conn.rport)
 

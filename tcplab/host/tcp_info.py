@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, output, sndbuf, tso
+from tcplab.tcp import chrono, ecn, output, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.negotiate import DEFAULT_MSS, HEADERS, TS_SPACE, path_mss
-from tcplab.tcp.sack import DUPTHRESH
-from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, Tcb
+from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
+from tcplab.tcp.tcb import INFINITE_SSTHRESH, INIT_CWND, INIT_RTO, NO_PACING, Tcb
 from tcplab.units import MS, US
 
 STATES: Final = {
@@ -20,10 +19,11 @@ STATES: Final = {
 }  # fmt: skip
 """A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
-OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_SYN_DATA = 1, 2, 4, 32
-NO_LIMIT: Final = tso.NO_PACING
+OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA = 1, 2, 4, 8, 16, 32
+NO_LIMIT: Final = NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
+DUPTHRESH: Final = 3  # Linux TCP_FASTRETRANS_THRESH
 _DELACK_MAX: Final = 200 * MS
 
 NAMES: Final = (
@@ -52,7 +52,8 @@ def of_listener(listener: Listener) -> dict[str, int]:
     """A listener shows its accept queue: `unacked` is its length, `sacked` its limit."""
     return _complete({
         "state": STATES[State.LISTEN], "unacked": len(listener.accept_queue), "sacked": listener.max_ack_backlog,
-        "reordering": DUPTHRESH, "snd_cwnd": INIT_CWND, "pacing_rate": NO_LIMIT, "max_pacing_rate": NO_LIMIT,
+        "reordering": listener.host.sysctl.tcp_reordering, "snd_cwnd": INIT_CWND, "pacing_rate": NO_LIMIT,
+        "max_pacing_rate": NO_LIMIT,
     })  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "probes": tcb.probes_out,
         "backoff": tcb.backoff,
         "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * tcb.wscale_ok
-        | OPT_SYN_DATA * tcb.syn_data_acked,
+        | OPT_SYN_DATA * tcb.syn_data_acked | OPT_ECN * bool(tcb.ecn) | OPT_ECN_SEEN * bool(tcb.ecn & ecn.SEEN),
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if tcb.wscale_ok else 0,
         "delivery_rate_app_limited": 1,
@@ -91,17 +92,18 @@ def of(tcb: Tcb) -> dict[str, int]:
         "last_data_sent": (now - max(tcb.lsndtime, 0)) // MS,
         "last_data_recv": (now - tcb.lrcvtime) // MS,
         "last_ack_recv": (now - tcb.rcv_tstamp) // MS,
-        "pmtu": path_mss(tcb.host, tcb.raddr) + HEADERS,
+        "pmtu": tcb.pmtu,
         "rcv_ssthresh": tcb.rcv_ssthresh,
         "rtt": tcb.srtt >> 3,
         "rttvar": tcb.mdev >> 2 if tcb.mdev else FIRST_RTTVAR,
         "snd_ssthresh": tcb.ssthresh,
         "snd_cwnd": tcb.cwnd,
         "advmss": tcb.advmss - ts_space,
-        "reordering": DUPTHRESH,
+        "reordering": tcb.reordering,
+        "reord_seen": tcb.reord_seen,
         "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
         "total_retrans": tcb.total_retrans,
-        "pacing_rate": tso.pacing_rate(tcb),
+        "pacing_rate": tcb.pacing_rate,
         "max_pacing_rate": NO_LIMIT,
         "bytes_acked": tcb.bytes_acked,
         "bytes_received": tcb.bytes_received,
@@ -115,6 +117,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "rwnd_limited": rwnd_limited,
         "sndbuf_limited": sndbuf_limited,
         "delivered": tcb.delivered,
+        "delivered_ce": tcb.delivered_ce,
         "bytes_sent": tcb.bytes_sent,
         "bytes_retrans": tcb.bytes_retrans,
         "dsack_dups": tcb.dsack_dups,

@@ -11,7 +11,7 @@ from tcplab.tcp import sack, seq, timers, window
 from tcplab.tcp.env import Timed
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.request import Request
-from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
+from tcplab.tcp.tcb import KEEPALIVE, PERSIST, REO, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 from tcplab.wire.ipv4 import text as ip_text
@@ -46,6 +46,8 @@ def _options(tcb: Tcb) -> str:
         words.append("sack")
     if tcb.wscale_ok:
         words.append(f"wscale:{tcb.snd_wscale},{tcb.rcv_wscale}")
+    if tcb.ecn:
+        words.append("ecn")
     return " ".join(words)
 
 
@@ -112,6 +114,7 @@ _TIMER_WHY = {
     1: "acknowledge at the latest now (RFC 9293 3.8.6.3)",
     PERSIST: "probe the closed window (RFC 9293 3.8.6.1)",
     TLP: "probe whether the tail was lost (RFC 8985 7)",
+    REO: "an overtaken segment is lost then (RFC 8985 6.2)",
     KEEPALIVE: "look whether the silent peer is there (RFC 9293 3.8.4)",
 }
 
@@ -170,6 +173,7 @@ def _listener(machine: Machine, listener: Listener) -> ListenerView:
         overflows=listener.overflows,
         cookies_sent=listener.cookies_sent,
         fd=listener.fd,
+        congestion=machine.sockets[listener.fd].congestion,
     )
 
 

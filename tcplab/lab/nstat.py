@@ -13,6 +13,6 @@ def nstat(counters: Mapping[str, int], zeros: bool = False) -> str:
     return "\n".join(["#kernel", *(f"{name:<32}{counters.get(name, 0):<16}{'0.0':>6}" for name in shown)])
 
 
-def _place(name: str) -> tuple[bool, bool, bool, str]:
-    """The kernel's order of groups: IP, ICMP, TCP, and what Linux adds to TCP."""
-    return name[:2] != "Ip", name[:4] != "Icmp", name[3:6] == "Ext", name
+def _place(name: str) -> tuple[bool, bool, bool, bool, str]:
+    """The kernel's order of groups: IP, ICMP, TCP, and what Linux adds to TCP and IP."""
+    return name[2:5] == "Ext", name[:2] != "Ip", name[:4] != "Icmp", name[3:6] == "Ext", name

@@ -6,17 +6,32 @@ from collections.abc import Mapping
 from typing import Final
 
 from tcplab.api.views import ConnView, HostView, TimerView
-from tcplab.host.tcp_info import NO_LIMIT, NO_SAMPLE, OPT_SACK, OPT_SYN_DATA, OPT_TIMESTAMPS, OPT_WSCALE
+from tcplab.host.tcp_info import (
+    NO_LIMIT,
+    NO_SAMPLE,
+    OPT_ECN,
+    OPT_ECN_SEEN,
+    OPT_SACK,
+    OPT_SYN_DATA,
+    OPT_TIMESTAMPS,
+    OPT_WSCALE,
+)
 from tcplab.units import MS, Nanos
 
 Info = Mapping[str, int]
 """What TCP_INFO gave, by Linux's names."""
 
 _HEAD: Final = ("State", "Recv-Q", "Send-Q", "Local Address", "Port", "Peer Address", "Port", "Process")
-_OPTIONS: Final = {OPT_TIMESTAMPS: "ts", OPT_SACK: "sack", OPT_SYN_DATA: "fastopen"}
+_OPTIONS: Final = {
+    OPT_TIMESTAMPS: "ts",
+    OPT_SACK: "sack",
+    OPT_ECN: "ecn",
+    OPT_ECN_SEEN: "ecnseen",
+    OPT_SYN_DATA: "fastopen",
+}
 _TIMERS: Final = {
-    "rto": "on", "tlp": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive", "timewait": "timewait",
-    "finwait2": "timewait",
+    "rto": "on", "tlp": "on", "reo": "on", "synack": "on", "persist": "persist", "keepalive": "keepalive",
+    "timewait": "timewait", "finwait2": "timewait",
 }  # fmt: skip
 """Our timers, in the order in which the kernel shows one of them; the delayed ACK's it never shows."""
 
@@ -30,7 +45,7 @@ def ss(view: HostView, infos: Mapping[str, Info], now: Nanos) -> str:
     for listener in view.listeners:
         queues = (str(listener.accept_len), str(listener.max_ack_backlog))
         info = {"tcpi_snd_cwnd": 10, "tcpi_unacked": listener.accept_len}
-        rows.append((("LISTEN", *queues, *_ends(listener.local, "0.0.0.0:*"), ""), _details("reno", info)))
+        rows.append((("LISTEN", *queues, *_ends(listener.local, "0.0.0.0:*"), ""), _details(listener.congestion, info)))
         for request in listener.syn_queue:
             ends = _ends(listener.local, request.peer)
             rows.append((("SYN-RECV", "0", "0", *ends, _timer(request.timers, now)), ""))

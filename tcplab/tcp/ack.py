@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import cc, chrono, delack, negotiate, output, recovery, rtt, sack, seq, sndbuf, timers, tlp
-from tcplab.tcp.tcb import DISORDER, LOSS, OPEN, PERSIST, Tcb
-from tcplab.units import US
-from tcplab.wire.tcp import ACK, PSH, Segment
+from tcplab.tcp import (
+    cwnd,
+    delack,
+    ecn,
+    negotiate,
+    output,
+    rack,
+    recovery,
+    rtxqueue,
+    scoreboard,
+    seq,
+    timers,
+    tlp,
+)
+from tcplab.tcp.acked import (
+    CA_ALERT,
+    DATA,
+    DSACKING_ACK,
+    ECE,
+    NOT_DUP,
+    SET_XMIT_TIMER,
+    SND_UNA_ADVANCED,
+    WIN_UPDATE,
+    Acked,
+)
+from tcplab.tcp.tagging import highest_sack
+from tcplab.tcp.tcb import OPEN, PERSIST, Tcb
+from tcplab.units import Seq
+from tcplab.wire.tcp import ACK, FIN, PSH, SYN, Segment
 
 REF = "RFC 9293 3.10.7.4"
 
@@ -15,40 +40,96 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     """Take the ACK of `seg`. False: it acknowledges what we never sent; the whole segment goes (RFC 5961 section 5)."""
     host = tcb.host
     una, number = tcb.snd_una, seg.ack
-    advanced = number != una
-    if advanced and seq.before(number, una):
-        return _old(tcb, seg)
-    if advanced and seq.after(number, tcb.snd_nxt):
-        host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
-        output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
-        return False
+    acked = Acked(0, seg.ts[1] if seg.ts is not None and tcb.ts_ok else 0)
+    if number != una:
+        if seq.before(number, una):
+            return _old(tcb, seg, acked)
+        if seq.after(number, tcb.snd_nxt):
+            host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
+            output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+            return False
+        acked.flags = SND_UNA_ADVANCED
+        tcb.retransmits = 0
+    prior_fack = highest_sack(tcb) if tcb.sack_ok else una
+    had_sent, delivered, lost = bool(tcb.rtx), tcb.delivered, tcb.lost
+    take_timestamp(tcb, seg)
+    if seg.payload or seg.flags & (SYN | FIN):
+        acked.flags |= DATA
+    if _update_window(tcb, seg):
+        acked.flags |= WIN_UPDATE
+    if tcb.ecn and ecn.take_flags(tcb, seg):
+        acked.flags |= ECE
+    if number != una:
+        tcb.bytes_acked += (number - una) & seq.MASK
+        tcb.snd_una = number
+    if seg.sack and tcb.sack_ok:
+        scoreboard.tag(tcb, number, seg.sack, una, acked)
+        tcb.delivered += acked.sack_delivered
+    tcb.soft_error = 0
     tcb.probes_out = 0
     tcb.rcv_tstamp = host.now
-    window_changed = _update_window(tcb, seg)
-    if not tcb.rtx:
-        _window_opened(tcb)
+    if not had_sent:
+        _nothing_outstanding(tcb, seg, acked)
+        _newly_delivered(tcb, delivered, acked)
         return True
-    delivered = tcb.delivered
-    newly_sacked = sack.mark(tcb, number, seg.sack) if seg.sack else 0
-    newly_acked = _clean(tcb, number, seg) if advanced else 0
-    duplicate = not advanced and not seg.payload and not window_changed and bool(tcb.rtx) and not newly_sacked
-    if newly_sacked:
-        duplicate = not advanced
-    limited = newly_acked > 0 and output.cwnd_limited(tcb)
-    recovery.on_ack(tcb, newly_acked, newly_sacked, delivered, duplicate, advanced)
-    if limited and tcb.ca_state in (OPEN, DISORDER, LOSS):
-        cc.CONTROLLERS[tcb.congestion].on_ack(tcb, tcb.delivered - delivered)
+    if number != una:
+        rtxqueue.clean(tcb, acked, prior_fack, una)
+    elif acked.first_sackt >= 0:
+        rtxqueue.update_rtt(tcb, acked, -1)
+        tcb.cc.on_sample(tcb, 0, acked.ca_rtt)
+    rack.update_reo_wnd(tcb, acked)
     if tcb.tlp_high_seq:
-        tlp.on_ack(tcb, seg, duplicate, sack.is_dsack(number, seg.sack))
-    if advanced:
-        if not tcb.rtx:
-            tcb.retrans_stamp = -1
-        if not tcb.rtx or not tlp.schedule(tcb, advancing=True):
-            timers.arm_rto(tcb)
+        tlp.on_ack(tcb, number, acked)
+    if tcb.ca_state != OPEN or acked.flags & CA_ALERT or not acked.flags & NOT_DUP:  # tcp_ack_is_dubious
+        _dubious(tcb, acked, una)
+    if acked.flags & SET_XMIT_TIMER:
+        tlp.set_xmit_timer(tcb)
+    cwnd.control(tcb, _newly_delivered(tcb, delivered, acked), tcb.lost - lost, acked.flags)
+    if acked.rexmit and tcb.state is not State.SYN_SENT:
+        recovery.xmit(tcb, acked)
     return True
 
 
-def _old(tcb: Tcb, seg: Segment) -> bool:
+def _newly_delivered(tcb: Tcb, before: int, acked: Acked) -> int:
+    """How many segments the ACK tells of that it is the first to tell of (tcp_newly_delivered)."""
+    delivered = tcb.delivered - before
+    counters = tcb.host.counters
+    counters["TcpExtTCPDelivered"] += delivered
+    if acked.flags & ECE:
+        tcb.delivered_ce += delivered
+        counters["TcpExtTCPDeliveredCE"] += delivered
+    return delivered
+
+
+def _dubious(tcb: Tcb, acked: Acked, prior_una: Seq) -> None:
+    dupacks = recovery.dupacks_of(acked)
+    if dupacks:
+        tcb.dupacks += 1
+    elif acked.flags & SND_UNA_ADVANCED:
+        tcb.dupacks = 0
+    recovery.alert(tcb, acked, prior_una, dupacks)
+
+
+def _nothing_outstanding(tcb: Tcb, seg: Segment, acked: Acked) -> None:
+    """A D-SACK may still take a reduction back; and the ACK may answer a window probe."""
+    if acked.flags & DSACKING_ACK:
+        recovery.alert(tcb, acked, tcb.snd_una, 0)
+    _window_opened(tcb)
+    if tcb.tlp_high_seq:
+        tlp.on_ack(tcb, seg.ack, acked)
+
+
+def take_timestamp(tcb: Tcb, seg: Segment) -> None:
+    """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3, tcp_replace_ts_recent)."""
+    if seg.ts is None or not tcb.ts_ok or seq.after(seg.seq, tcb.rcv_wup):
+        return
+    value = seg.ts[0]
+    if not seq.before(value, tcb.ts_recent):
+        tcb.ts_recent = value
+        tcb.ts_recent_at = tcb.host.now
+
+
+def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
     """An ACK below snd_una: nothing new in it, but far below it may be a blind attacker's (RFC 5961 section 5.2).
 
     So is one of octets that were never sent, however near (Linux compares with bytes_acked as well).
@@ -60,6 +141,13 @@ def _old(tcb: Tcb, seg: Segment) -> bool:
             return False
         if output.may_challenge(tcb, "RFC 5961 5.2"):
             tcb.pending |= delack.NOW
+    elif seg.sack and tcb.sack_ok:  # what it SACKs may still be news
+        scoreboard.tag(tcb, seg.ack, seg.sack, tcb.snd_una, acked)
+        before = tcb.delivered
+        recovery.alert(tcb, acked, tcb.snd_una, 0)
+        _newly_delivered(tcb, before, acked)
+        if acked.rexmit:
+            recovery.xmit(tcb, acked)
     elif not seg.payload:
         tcb.host.dropped(tcb.label, "old ACK", "", "it acknowledges less than was acknowledged", REF)
     return True
@@ -75,18 +163,17 @@ def _predicted(tcb: Tcb, seg: Segment) -> bool:
 def _update_window(tcb: Tcb, seg: Segment) -> bool:
     """Take the window of the newest segment only (SND.WL1 and SND.WL2); of equals the greater, or one that closes.
 
-    True when it changed (tcp_may_update_window).
+    True when it was taken, changed or not (tcp_ack_update_window).
     """
     offered = seg.window << tcb.snd_wscale
-    if offered == tcb.snd_wnd and seg.seq == tcb.snd_wl1:
+    if seg.ack == tcb.snd_una and offered == tcb.snd_wnd and offered and not seq.after(seg.seq, tcb.snd_wl1):
         return False
     if not may_update_window(tcb, seg):
         return False
     tcb.snd_wl1 = seg.seq
-    if offered == tcb.snd_wnd:
-        return False
-    tcb.snd_wnd = offered
-    negotiate.window_grew(tcb, offered)
+    if offered != tcb.snd_wnd:
+        tcb.snd_wnd = offered
+        negotiate.window_grew(tcb, offered)
     return True
 
 
@@ -107,59 +194,6 @@ def _window_opened(tcb: Tcb) -> None:
         timers.stop(tcb, PERSIST)
     else:
         timers.arm_persist(tcb)
-
-
-def _clean(tcb: Tcb, number: int, seg: Segment) -> int:
-    """Drop what is acknowledged, take the RTT, move SND.UNA (tcp_clean_rtx_queue). How many segments went."""
-    done = fresh = 0
-    first_sent = -1
-    repeated = False
-    for entry in tcb.rtx:
-        if entry.end != number and seq.after(entry.end, number):
-            if seq.before(entry.seq, number):
-                entry.seq = number
-            break
-        done += 1
-        if entry.sacked:
-            tcb.sacked_out -= 1
-        else:
-            fresh += 1
-        if entry.lost:
-            tcb.lost_out -= 1
-        if entry.retrans:
-            tcb.retrans_out -= 1
-        if entry.ever:
-            repeated = True
-        elif first_sent < 0 and not entry.sacked:
-            first_sent = entry.sent
-    del tcb.rtx[:done]
-    if not tcb.sack_ok and done and tcb.sacked_out:  # duplicate ACKs told of some before (tcp_remove_reno_sacks)
-        fresh = max(done - tcb.sacked_out, 1)
-    tcb.delivered += fresh
-    tcb.bytes_acked += seq.diff(number, tcb.snd_una)
-    tcb.snd_una = number
-    if tcb.sndq:
-        taken = min((number - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
-        del tcb.sndq[:taken]
-        tcb.snd_base = seq.add(tcb.snd_base, taken)
-    tcb.retransmits = 0
-    sndbuf.acked(tcb)
-    if tcb.notices is not None:
-        tcb.notices.acked(tcb)
-    if not tcb.rtx:
-        chrono.stop(tcb, chrono.BUSY)
-    _sample(tcb, seg, first_sent, repeated)
-    return done
-
-
-def _sample(tcb: Tcb, seg: Segment, first_sent: int, repeated: bool) -> None:
-    """Karn's rule, or the echoed timestamp (RFC 6298 3, RFC 7323 4); without either the RTO stays as it is."""
-    if first_sent >= 0 and not repeated:
-        rtt.sample(tcb, (tcb.host.now - first_sent) // US)
-    elif seg.ts is not None and tcb.ts_ok and seg.ts[1]:
-        echoed = rtt.from_timestamp(tcb, seg.ts[1])
-        if echoed > 0:
-            rtt.sample(tcb, echoed)
 
 
 def fin_acked(tcb: Tcb) -> bool:

@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
+from tcplab.tcp import delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
 from tcplab.tcp.tcb import NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
@@ -103,6 +103,8 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
+    if tcb.ecn:
+        ecn.data_check(tcb, seg)
     if not rcvbuf.make_room(tcb, seg.seq):
         host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import rcvbuf, seq, timers, window
+from tcplab.tcp import ecn, rcvbuf, seq, timers, window
 from tcplab.tcp.tcb import ATO_MIN, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
 from tcplab.wire.tcp import PSH, Segment
@@ -35,6 +35,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         elif gap > tcb.rto:
             quicken(tcb, QUICKACKS)  # a long silence: the peer may be in slow start again
     tcb.lrcvtime = now
+    if tcb.ecn:
+        ecn.data_check(tcb, seg)
     rcvbuf.grow(tcb, size)
 
 

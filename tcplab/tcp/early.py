@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import Cause, State
-from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, timeouts, timers
+from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, timeouts, timers, undo
+from tcplab.tcp.acked import Acked
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection
-from tcplab.tcp.tcb import INIT_RTO, RTO, Tcb
+from tcplab.tcp.tcb import INIT_RTO, LOSS, RTO, Tcb
 from tcplab.units import MS, SEC, US
 from tcplab.wire.tcp import Segment
 
@@ -81,7 +82,6 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     request.rcv_nxt = seq.add(request.rcv_nxt, len(seg.payload))
     conn = request.conn = make_connection(request)
     conn.request = request
-    request.undo = None
     conn.snd_una = conn.snd_sml = conn.pushed_seq = conn.snd_nxt
     conn.snd_wnd = conn.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
     conn.snd_wl1 = seg.seq
@@ -90,6 +90,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
     rcvbuf.opened(conn)
+    conn.cc.init(conn)
     listener.fastopen.qlen += 1
     host.counters["TcpExtTCPFastOpenPassive"] += 1
     why = f"Fast Open: the connection is there at once, with {len(seg.payload)} octets of data"
@@ -106,11 +107,9 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
 class Early(Request):
     """The half of a handshake that is still missing behind a connection that is open already."""
 
-    __slots__ = ("conn", "undo")
+    __slots__ = ("conn",)
 
     conn: Tcb
-    undo: tuple[int, int] | None
-    """(cwnd, ssthresh) before the second repeat of the SYN,ACK made them small."""
 
     # --- what differs from a request in the SYN queue ---
 
@@ -145,7 +144,6 @@ class Early(Request):
             timeouts.give_up(conn, f"the SYN,ACK was repeated {most} times")
             return
         if conn.retransmits == 1:
-            self.undo = conn.cwnd, conn.ssthresh
             recovery.enter_loss(conn)
         self.num_timeout += 1
         why = f"SYN,ACK repeated, {self.num_timeout} of {most}: the third step did not come"
@@ -165,10 +163,8 @@ class Early(Request):
                 rtt.sample(conn, (self.host.now - self.sent) // US)
             elif seg.ts is not None and seg.ts[1]:
                 rtt.sample(conn, max(rtt.from_timestamp(conn, seg.ts[1]), 1))
-        if self.undo is not None and not conn.rtx:  # nothing but the SYN,ACK was lost
-            conn.cwnd, conn.ssthresh = self.undo
-            self.host.counters["TcpExtTCPLossUndo"] += 1
-            self.host.counters["TcpExtTCPSpuriousRTOs"] += 1
+        if conn.ca_state == LOSS and not conn.rtx:  # nothing but the SYN,ACK was lost, or not even that
+            undo.try_recovery(conn, Acked(0, seg.ts[1] if seg.ts is not None and conn.ts_ok else 0))
         conn.retransmits = 0
         conn.retrans_stamp = -1
         conn.delivered += 1  # the SYN,ACK

@@ -12,6 +12,7 @@ from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
     from tcplab.tcp.fastopen import Memory
+    from tcplab.tcp.pmtu import Learned
 
 FlowKey: TypeAlias = tuple[int, int, int]
 """(remote address, remote port, local port): a host has one address of its own."""
@@ -53,6 +54,7 @@ class Env(Protocol):
     now: Nanos
     addr: int
     mtu: int
+    path_mtus: dict[int, Learned]
     gso_size: int
     frame: int
     tracing: bool
@@ -82,8 +84,18 @@ class Env(Protocol):
         """`item` is over: the heap lets it go, so that its memory is free at once."""
         ...
 
-    def send_tcp(self, dst: int, segment: bytes, ident: int, why: str, ref: str = "", rtx: bool = False) -> None:
-        """Put one TCP segment into an IP packet and send it."""
+    def send_tcp(
+        self,
+        dst: int,
+        segment: bytes,
+        ident: int,
+        why: str,
+        ref: str = "",
+        rtx: bool = False,
+        tos: int = 0,
+        df: bool = True,
+    ) -> None:
+        """Put one TCP segment into an IP packet, with type of service and DF, and send it."""
         ...
 
     def reply_rst(self, seg: Segment, src: int, why: str, ref: str = "") -> None:

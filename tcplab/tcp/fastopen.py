@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import chrono, negotiate, recovery, seq, sndbuf, timers
+from tcplab.tcp import chrono, negotiate, pmtu, rack, resegment, seq, sndbuf
 from tcplab.tcp.env import Env
 from tcplab.tcp.siphash import siphash
-from tcplab.tcp.tcb import LOSS, Tcb
+from tcplab.tcp.tcb import Tcb
 from tcplab.units import SEC, Nanos
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import Segment
@@ -172,7 +172,7 @@ class Attempt:
 def attempt(host: Env, addr: int, no_cookie: bool, user_mss: int = 0) -> Attempt:
     """What to put into a SYN to `addr` (tcp_fastopen_cookie_check, tcp_send_syn_data)."""
     peer = host.fastopen.peers.get(addr)
-    mss = negotiate.advertised(host, addr, user_mss)
+    mss = pmtu.advertised(host, addr, user_mss)
     if peer is not None:
         mss = min(peer.mss, mss)
     if _resting(host):
@@ -225,12 +225,8 @@ def _data_acknowledged(tcb: Tcb) -> None:
 
 
 def _repeat_data(tcb: Tcb) -> None:
-    """The data did not get through: again at once, without blaming congestion (..._non_congestion_loss_retransmit)."""
-    tcb.ca_state = LOSS
-    tcb.high_seq = tcb.snd_nxt
+    """The data did not get through: again at once."""
     for entry in tcb.rtx:
-        entry.lost = True
-    tcb.lost_out = len(tcb.rtx)
+        rack.mark_skb_lost(tcb, entry)
     why = "the third step, with the data again: the SYN,ACK acknowledges the SYN, but not the data in it"
-    recovery.repeat_lost(tcb, why, CLIENT_REF)
-    timers.arm_rto(tcb)
+    resegment.without_congestion(tcb, why, CLIENT_REF)

@@ -30,9 +30,9 @@ class Listener:
     """
 
     __slots__ = (
-        "accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "defer_accept", "fastopen", "fd", "host",
-        "max_ack_backlog", "on_child", "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped",
-        "syn_queue", "syn_retries", "user_mss", "window_clamp", "young",
+        "accept_queue", "backlog", "closed", "cookie_at", "cookies_sent", "defer_accept", "df", "fastopen", "fd",
+        "host", "max_ack_backlog", "on_child", "on_ready", "overflows", "port", "rcvbuf", "sndbuf", "syn_dropped",
+        "syn_queue", "syn_retries", "tos", "user_mss", "window_clamp", "young",
     )  # fmt: skip
 
     def __init__(
@@ -59,8 +59,10 @@ class Listener:
         """TCP_DEFER_ACCEPT as a number of SYN,ACK timeouts; 0: off."""
         self.fastopen = fastopen.Settings()
         self.cookie_at: Nanos = -(1 << 62)
-        self.rcvbuf = self.sndbuf = self.user_mss = self.window_clamp = self.syn_retries = 0
+        self.rcvbuf = self.sndbuf = self.user_mss = self.window_clamp = self.syn_retries = self.tos = 0
         """Options of the socket that count before there is a connection; 0: not set."""
+        self.df = True
+        """IP_MTU_DISCOVER: whether a SYN,ACK forbids to be fragmented."""
         self.set_backlog(backlog)
 
     def set_backlog(self, backlog: int) -> None:

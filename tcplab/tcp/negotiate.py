@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp.env import Env
+from tcplab.api.states import State
+from tcplab.tcp import ecn, mtu_probe, pmtu
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.tcp import Segment
 
-HEADERS: Final = 40  # of IP and TCP, without options
-LOOPBACK_MSS: Final = 65535 - HEADERS
-"""To the host's own address: the greatest packet that IPv4 has."""
 DEFAULT_MSS: Final = 536  # RFC 9293 MUST-15: without the option
 MIN_SND_MSS: Final = 48  # Linux tcp_min_snd_mss
 TS_SPACE: Final = 12
 MAX_WSCALE: Final = 14  # RFC 7323 section 2.3
-
-
-def path_mss(host: Env, raddr: int) -> int:
-    """What the path to `raddr` carries in a segment, options included."""
-    return LOOPBACK_MSS if raddr == host.addr else host.mtu - HEADERS
-
-
-def advertised(host: Env, raddr: int, user_mss: int) -> int:
-    """The MSS that our SYN tells: of the path, or TCP_MAXSEG where that is less (tcp_mss_clamp)."""
-    mss = path_mss(host, raddr)
-    return min(mss, user_mss) if user_mss else mss
 
 
 def syn_options(advmss: int, ts: tuple[int, int] | None, wscale: int | None, sack: bool) -> bytes:
@@ -48,10 +35,11 @@ def syn_options(advmss: int, ts: tuple[int, int] | None, wscale: int | None, sac
 class Offer:
     """What a peer's SYN asks for and what this host's settings let it have."""
 
-    __slots__ = ("mss", "sack_ok", "ts_ok", "ts_val", "wscale")
+    __slots__ = ("ecn_ok", "mss", "sack_ok", "ts_ok", "ts_val", "wscale")
 
     def __init__(self, seg: Segment, sysctl: Sysctl) -> None:
         self.mss = max(seg.mss or DEFAULT_MSS, MIN_SND_MSS)
+        self.ecn_ok = ecn.grants(seg, sysctl)
         self.ts_ok = seg.ts is not None and sysctl.tcp_timestamps > 0
         self.ts_val = seg.ts[0] if seg.ts is not None and self.ts_ok else 0
         self.sack_ok = seg.sack_ok and sysctl.tcp_sack > 0
@@ -70,18 +58,21 @@ def apply(tcb: Tcb, offer: Offer) -> None:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     else:
         tcb.snd_wscale = offer.wscale
-    tcb.mss_clamp = min(offer.mss, advertised(tcb.host, tcb.raddr, tcb.user_mss)) - (TS_SPACE if offer.ts_ok else 0)
-    tcb.mss = tcb.mss_clamp
+    tcb.mss_clamp = min(offer.mss, tcb.user_mss) if tcb.user_mss else offer.mss
+    if tcb.state is State.SYN_SENT:
+        mtu_probe.init(tcb)
+        pmtu.sync(tcb, tcb.pmtu)
+    else:
+        pmtu.sync(tcb, pmtu.to(tcb.host, tcb.raddr))
     # Linux tcp_initialize_rcv_mss: a first guess at the size of the peer's segments.
     tcb.rcv_mss = max(min(tcb.advmss, tcb.mss, 536, max(tcb.rcv_wnd >> 1, 88)), 88)
 
 
 def window_grew(tcb: Tcb, offered: int) -> None:
-    """The peer offered more than ever: a segment is at most half of that (tcp_sync_mss, tcp_bound_to_half_wnd)."""
+    """The peer offered more than ever: so may a segment be larger (tcp_ack_update_window)."""
     if offered > tcb.max_window:
         tcb.max_window = offered
-        half = offered >> 1 if offered > DEFAULT_MSS else offered
-        tcb.mss = min(tcb.mss_clamp, max(half, MIN_SND_MSS - TS_SPACE))
+        pmtu.sync(tcb, tcb.pmtu)
 
 
 def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:

@@ -6,13 +6,27 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, delack, negotiate, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import (
+    burst,
+    chrono,
+    cwnd,
+    delack,
+    ecn,
+    mtu_probe,
+    negotiate,
+    pmtu,
+    seq,
+    sndbuf,
+    timers,
+    tlp,
+    window,
+)
 from tcplab.tcp import sack as sack_blocks
-from tcplab.tcp.tcb import PERSIST, RECOVERY, SentSeg, Tcb
+from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
-from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
+from tcplab.wire.tcp import ACK, ECE, FIN, PSH, RST, SYN
 
 _TS = struct.Struct("!III")
 _TS_HEAD = 0x0101080A  # nop, nop, timestamps, length 10
@@ -38,6 +52,11 @@ def unsent(tcb: Tcb) -> int:
     return rest if rest <= seq.MASK >> 1 else 0
 
 
+def current_mss(tcb: Tcb) -> int:
+    """How much payload fits beside the SACK blocks that are to be reported now (tcp_current_mss)."""
+    return tcb.mss - sack_blocks.space(tcb) if tcb.sacks or tcb.dsack is not None else tcb.mss
+
+
 def _options(tcb: Tcb) -> bytes:
     options = b""
     if tcb.ts_ok:
@@ -52,7 +71,12 @@ def _options(tcb: Tcb) -> bytes:
 def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
+    tcb.wstamp = host.now
     options = _options(tcb)
+    tos = tcb.tos
+    if tcb.ecn:
+        flags, bits = ecn.mark(tcb, flags, bool(payload) and not rtx)
+        tos |= bits
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, first, tcb.rcv_nxt, flags, window.select(tcb), options, payload
     )
@@ -70,7 +94,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         delack.data_sent(tcb)
         if tcb.notices is not None and tcb.notices.stamps:
             tcb.notices.sent(tcb, first, payload, segment)
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tos, tcb.df)
 
 
 def send_syn(
@@ -91,16 +115,20 @@ def send_syn(
     sysctl = host.sysctl
     ts = (tsval(tcb), tcb.ts_recent if with_ack or with_ts_recent else 0) if sysctl.tcp_timestamps else None
     wscale = tcb.rcv_wscale if sysctl.tcp_window_scaling else None
+    tcb.advmss = min(tcb.advmss, pmtu.advertised(host, tcb.raddr, 0))
     options = negotiate.syn_options(tcb.advmss, ts, wscale, bool(sysctl.tcp_sack)) + cookie
+    flags = SYN | ecn.syn_flags(tcb, rtx) if not with_ack else SYN | ACK | (ECE if tcb.ecn else 0)
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, tcb.iss, tcb.rcv_nxt if with_ack else 0,
-        SYN | ACK if with_ack else SYN, min(tcb.rcv_wnd, window.MAX_UNSCALED), options, data,
+        flags, min(tcb.rcv_wnd, window.MAX_UNSCALED), options, data,
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
+    tcb.wstamp = host.now
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx)
+    again = rtx or with_ack  # a simultaneous open's SYN,ACK repeats our SYN
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, again, tcb.tos, tcb.df)
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:
@@ -143,26 +171,28 @@ def old_ack(tcb: Tcb, why: str, ref: str) -> None:
 def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """Abort on the wire: RST,ACK at snd_nxt (Linux tcp_send_active_reset). The caller ends the connection."""
     tcb.host.counters["TcpOutRsts"] += 1
+    flags = ecn.mark(tcb, RST | ACK, False)[0]
     segment = wire_tcp.build(
-        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, RST | ACK, window.select(tcb),
+        tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref)
+    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
-    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one)."""
-    if seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
-        push(tcb, why)
+    """send() has filled an sk_buff and has more: if it is the first one burst of it leaves (tcp_sendmsg_locked)."""
+    if sndbuf.forced(tcb):
+        sndbuf.mark(tcb)
+        push(tcb, why, force=True)
     elif len(tcb.skbs) == 1:
-        push(tcb, why, most=tso.segments(tcb))
+        push(tcb, why, force=True, once=True)
 
 
-def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
+def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False) -> None:
     """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
 
-    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `most`: so
-    many segments.
+    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `once`: one
+    burst only.
     """
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
@@ -171,18 +201,26 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     if not rest:
         tcb.held = held
         return
-    was_idle = not tcb.rtx
+    before = len(tcb.rtx)
     first = tcb.snd_nxt
-    while rest and not held and most:
-        most -= 1
-        held = _next(tcb, rest, why, more, force)
+    if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
+        pmtu.follow(tcb)
+    if tcb.mtup is not None and tcb.mtup.enabled and not once:
+        held = mtu_probe.probe(tcb, why)
         rest = unsent(tcb)
-    if tcb.snd_nxt != first:
-        sndbuf.sent(tcb, first)
+    while rest and not held:
+        held = _burst(tcb, why, more, force, once)
+        rest = unsent(tcb)
+        if once:
+            break
+    sent = tcb.snd_nxt != first
     if tcb.chrono:
-        _measure(tcb, held, tcb.snd_nxt != first)
-    if tcb.snd_nxt != first and not tlp.schedule(tcb, advancing=False) and was_idle:
-        timers.arm_rto(tcb)
+        _measure(tcb, held)
+    if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
+        timers.rearm_rto(tcb)
+    is_limited = held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
+    if sent or is_limited:
+        cwnd.validate(tcb, is_limited)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -191,30 +229,23 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         timers.arm_persist(tcb)
 
 
-def cwnd_limited(tcb: Tcb) -> bool:
-    """Only a window that was used may grow (tcp_is_cwnd_limited)."""
-    if tcb.cwnd < tcb.ssthresh:
-        return tcb.cwnd < 2 * tcb.max_packets_out
-    return tcb.cwnd_limited
-
-
-def _measure(tcb: Tcb, held: str, sent: bool) -> None:
-    """What the connection waits for from now on (tcp_write_xmit, tcp_cwnd_validate)."""
-    if held == "window":
+def _measure(tcb: Tcb, held: str) -> None:
+    """What the connection waits for from now on (tcp_write_xmit)."""
+    if held in ("window", "TSO window"):
         chrono.start(tcb, chrono.RWND)
     elif tcb.chrono == chrono.RWND:
         chrono.stop(tcb, chrono.RWND)
-    if sent and tcb.nospace and not tcb.skbs and not cwnd_limited(tcb):
-        chrono.start(tcb, chrono.SNDBUF)
 
 
 def _tell_what_holds(tcb: Tcb, held: str) -> None:
     """Data waits: say why, once, when the reason is a new one."""
     host = tcb.host
-    reasons = {
+    soon = ("few segments could leave now, more of them together with the next ACK", "Linux tcp_tso_should_defer")
+    reasons = dict.fromkeys(burst.DEFERS, soon) | {
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
     why, ref = reasons[held]
@@ -222,62 +253,39 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
-def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
-    """Send the next segment, or say what holds it back."""
-    data = rest - tcb.fin_queued
-    mss = tcb.mss - sack_blocks.space(tcb)
-    size = data if data < mss else mss
-    last = size == data
-    marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
-    if tcb.eor:
-        size, last, marked = _up_to_eor(tcb, size, last, marked)
-    fin = size == data and tcb.fin_queued
-    if tcb.in_flight >= tcb.cwnd and not (fin and not size):
-        tcb.cwnd_limited = True
-        return "cwnd"
-    if size + fin > tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una):
-        return "window"
-    if size < mss and size == data and not fin and not force:  # to one in the middle of the queue nothing is added
-        if tcb.cork or more:
-            return "cork"
-        if _nagle(tcb):
-            return "Nagle"
-    if tcb.host.now - tcb.lsndtime > tcb.rto and not tcb.rtx and tcb.lsndtime >= 0:
-        _restart_after_idle(tcb)
-    first = tcb.snd_nxt
-    push_it = size > 0 and ((last and marked) or _forced_push(tcb, first, size))
-    _send(tcb, first, size, fin, push_it, why)
+def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
+    """Send the next burst, or say what holds it back."""
+    if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
+        cwnd.restart(tcb)
+    mss = current_mss(tcb)
+    size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
+    if held:
+        return held
+    first, before = tcb.snd_nxt, len(tcb.rtx)
+    end = seq.add(first, size)
+    marked = sndbuf.pushes(tcb, end)
+    several = size > mss
+    at = first
+    while size > mss:
+        _send(tcb, at, mss, False, False, False, why)
+        at = seq.add(at, mss)
+        size -= mss
+    _send(tcb, at, size, fin, marked, several, why)
     if size < mss:
-        tcb.snd_sml = seq.add(first, size)
+        tcb.snd_sml = tcb.snd_nxt
+    sndbuf.sent(tcb, first, before)
     return ""
 
 
-def _up_to_eor(tcb: Tcb, size: int, last: bool, marked: bool) -> tuple[int, bool, bool]:
-    """A segment ends where a send() with MSG_EOR ended: its size, whether it is a last one, and is to be pushed."""
-    while tcb.eor and not seq.after(tcb.eor[0][0], tcb.snd_nxt):
-        del tcb.eor[0]
-    if not tcb.eor or seq.diff(tcb.eor[0][0], tcb.snd_nxt) > size:
-        return size, last, marked
-    end, push_it = tcb.eor[0]
-    return seq.diff(end, tcb.snd_nxt), True, push_it
-
-
-def _nagle(tcb: Tcb) -> bool:
-    """A small segment waits while an earlier small one is unacknowledged (RFC 9293 3.7.4, Minshall's variant)."""
-    if tcb.nodelay or not tcb.rtx:
-        return False
-    return seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
-
-
-def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -> None:
+def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: bool, why: str) -> None:
+    """One segment; the last of several that leave together carries PSH, whether it is `marked` or not."""
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
     end = seq.add(first, size + fin)
-    if push_it:
+    if marked or several:
         flags |= PSH
-        tcb.pushed_seq = end if not fin else seq.add(first, size)
     if fin:
         flags |= FIN
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
@@ -285,140 +293,39 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
     if tcb.pending:
         why += "; the ACK that was owed rides on it"
+    if not tcb.rtx:
+        tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
-    entry.push = push_it
-    entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
+    entry.push = marked
+    if tcb.eor:
+        while tcb.eor and seq.before(tcb.eor[0], end):
+            tcb.eor = tcb.eor[1:]
+        entry.eor = bool(tcb.eor) and tcb.eor[0] == end
+    entry.delivered = tcb.delivered
     tcb.rtx.append(entry)
+    tcb.tsorted[entry] = None
     tcb.snd_nxt = end
-    if tcb.ca_state == RECOVERY:
+    if tcb.ca_state == RECOVERY or tcb.ca_state == CWR:
         tcb.prr_out += 1
-    if len(tcb.rtx) > tcb.max_packets_out or not seq.before(tcb.snd_una, tcb.max_packets_seq):
-        tcb.max_packets_out = len(tcb.rtx)  # in this round trip (tcp_cwnd_validate)
-        tcb.max_packets_seq = tcb.snd_nxt
-        tcb.cwnd_limited = False
     emit(tcb, first, flags, payload, why, "RFC 9293 3.6" if fin else "RFC 9293 3.8")
     if tcb.expires[PERSIST] != NEVER:
         timers.stop(tcb, PERSIST)
 
 
-def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
-    """Half of the greatest window went out without PSH: set one (Linux forced_push)."""
-    return seq.diff(seq.add(first, size), tcb.pushed_seq) > tcb.max_window >> 1
-
-
-def _restart_after_idle(tcb: Tcb) -> None:
-    """Halve cwnd for each RTO that nothing was sent (RFC 2861, Linux tcp_cwnd_restart)."""
-    if not tcb.host.sysctl.tcp_slow_start_after_idle:
-        return
-    idle = tcb.host.now - tcb.lsndtime
-    restart = min(10, tcb.cwnd)
-    tcb.ssthresh = max(tcb.ssthresh, (tcb.cwnd >> 1) + (tcb.cwnd >> 2))
-    cwnd = tcb.cwnd
-    while (idle := idle - tcb.rto) > 0 and cwnd > restart:
-        cwnd >>= 1
-    tcb.cwnd = max(cwnd, restart)
-
-
 def push_one(tcb: Tcb, why: str) -> bool:
-    """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
+    """Send a burst of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
     first = tcb.snd_nxt
-    data = unsent(tcb) - tcb.fin_queued
-    size = min(data, tcb.mss - sack_blocks.space(tcb))
-    fin = size == data and tcb.fin_queued
-    if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
-        _send(tcb, first, size, fin, size == data, why)
-        sndbuf.sent(tcb, first)
+    _burst(tcb, why, force=True, once=True, probe=True)
+    if tcb.snd_nxt != first:
+        cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
 
 
-def _behind_the_window(tcb: Tcb, entry: SentSeg) -> bool:
-    """The peer took window back: of what lies behind it now only the first segment may be repeated, and of one that
-    straddles the edge the part before it, which becomes a segment of its own (__tcp_retransmit_skb).
-    """
-    room = seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), entry.seq)
-    if entry.syn or room >= seq.diff(entry.end, entry.seq) - entry.fin:
-        return False
-    if room <= 0:
-        return entry.seq != tcb.snd_una
-    _cut(tcb, entry, room)
-    return False
-
-
-def _cut(tcb: Tcb, entry: SentSeg, size: int) -> None:
-    """The first `size` octets of `entry` stay, the rest becomes a segment of its own (tcp_fragment)."""
-    rest = SentSeg(seq.add(entry.seq, size), entry.end, entry.sent, fin=entry.fin)
-    rest.push, rest.lost, rest.sacked = entry.push, entry.lost, entry.sacked
-    rest.retrans, rest.ever, rest.eor = entry.retrans, entry.ever, entry.eor
-    tcb.lost_out += rest.lost
-    tcb.sacked_out += rest.sacked
-    tcb.retrans_out += rest.retrans
-    entry.end, entry.fin, entry.push, entry.eor = rest.seq, False, False, False
-    tcb.rtx.insert(tcb.rtx.index(entry) + 1, rest)
-
-
-def _cut_to_mss(tcb: Tcb, entry: SentSeg) -> None:
-    """A segment that was sent when more fitted into one is repeated as several (__tcp_retransmit_skb).
-
-    All become entries now, as Linux counts them; the first is repeated, the rest when cwnd lets them.
-    """
-    mss = tcb.mss - sack_blocks.space(tcb)
-    while seq.diff(entry.end, entry.seq) - entry.fin > mss:
-        _cut(tcb, entry, mss)
-        entry = tcb.rtx[tcb.rtx.index(entry) + 1]
-
-
-def retransmit(tcb: Tcb, entry: SentSeg, why: str, ref: str, probe: bool = False) -> bool:
-    """Send `entry` again (tcp_retransmit_skb). A `probe` does not count as being repaired. False: it may not leave."""
-    if _behind_the_window(tcb, entry):
-        return False
-    if not entry.syn:
-        _cut_to_mss(tcb, entry)
-    host = tcb.host
-    tcb.total_retrans += 1
-    if not entry.retrans and not probe:
-        entry.retrans = True
-        tcb.retrans_out += 1
-    entry.ever = True
-    entry.sent = host.now
-    if tcb.retrans_stamp < 0 and not probe:
-        tcb.retrans_stamp = host.now
-    if entry.syn:
-        host.counters["TcpExtTCPSynRetrans"] += 1
-        send_syn(tcb, why, ref, rtx=True, with_ack=tcb.state is State.SYN_RECV)
-        return True
-    _collapse(tcb, entry)
-    size = seq.diff(entry.end, entry.seq) - entry.fin
-    offset = (entry.seq - tcb.snd_base) & seq.MASK
-    payload = bytes(memoryview(tcb.sndq)[offset : offset + size])
-    flags = ACK | (FIN if entry.fin else 0)
-    if entry.push:
-        flags |= PSH
-    if tcb.ca_state == RECOVERY:
-        tcb.prr_out += 1
-    emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
-    return True
-
-
-def _collapse(tcb: Tcb, entry: SentSeg) -> None:
-    """Small segments that follow are repeated along with it, as one (tcp_retrans_try_collapse)."""
-    edge = seq.add(tcb.snd_una, tcb.snd_wnd)
-    room = min(seq.diff(edge, entry.seq), tcb.mss) - seq.diff(entry.end, entry.seq) + entry.fin
-    if room <= 0 or entry is tcb.rtx[-1] or not tcb.host.sysctl.tcp_retrans_collapse:
-        return
-    behind = tcb.rtx.index(entry) + 1
-    while behind < len(tcb.rtx) and not entry.eor:
-        later = tcb.rtx[behind]
-        room -= seq.diff(later.end, later.seq) - later.fin
-        if room < 0 or later.sacked or seq.after(later.end, edge):
-            return
-        entry.end, entry.eor = later.end, later.eor
-        entry.fin |= later.fin
-        entry.push |= later.push
-        tcb.lost_out -= later.lost
-        tcb.retrans_out -= later.retrans
-        if not tcb.sack_ok and tcb.sacked_out:
-            tcb.sacked_out -= 1
-        del tcb.rtx[behind]
+def push_probe(tcb: Tcb, size: int, why: str) -> None:
+    """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
+    first, before = tcb.snd_nxt, len(tcb.rtx)
+    _send(tcb, first, size, False, sndbuf.pushes(tcb, seq.add(first, size)), False, why)
+    sndbuf.sent(tcb, first, before)
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:
@@ -428,9 +335,10 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     if room > 0 and data:
         size = min(room, data, tcb.mss)
         first = tcb.snd_nxt
-        _send(tcb, first, size, False, True, why)
-        sndbuf.sent(tcb, first)
-        timers.arm_rto(tcb)
+        before = len(tcb.rtx)
+        _send(tcb, first, size, False, True, False, why)
+        sndbuf.sent(tcb, first, before)
+        timers.rearm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1
     old_ack(tcb, why, ref)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tcplab.api.events import StateChanged, Timer
 from tcplab.api.states import TRANSITIONS, Cause, State
+from tcplab.tcp import ecn, negotiate, pmtu, seq, window
 from tcplab.tcp import input as segment_input
-from tcplab.tcp import negotiate, seq, window
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.env import Entry, FlowKey
 from tcplab.tcp.negotiate import TS_SPACE, Offer
@@ -16,7 +16,7 @@ from tcplab.units import MS, NEVER, SEC, Nanos, duration
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
 from tcplab.wire.ipv4 import text as ip_text
-from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
+from tcplab.wire.tcp import ACK, ECE, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from tcplab.tcp.listen import Listener
@@ -50,7 +50,7 @@ class Request:
             self.ts_off = host.isn.ts_offset(host.addr, listener.port, raddr, seg.sport)
         self.iss = host.isn.isn(host.now, host.addr, listener.port, raddr, seg.sport) if isn is None else isn
         buffer = listener.rcvbuf or host.sysctl.tcp_rmem[1]
-        self.advmss = negotiate.advertised(host, raddr, listener.user_mss)
+        self.advmss = pmtu.advertised(host, raddr, listener.user_mss)
         clamp = listener.window_clamp
         self.rcv_wnd = window.initial(buffer, self.advmss - (TS_SPACE if offer.ts_ok else 0), clamp)
         self.rcv_wscale = window.pick_wscale(host.sysctl, listener.rcvbuf, clamp) if offer.wscale is not None else 0
@@ -82,17 +82,21 @@ class Request:
         if ts is not None:
             self.ts_sent = (self.ts_sent[0] if self.ts_sent is not None else ts[0], ts[0])
         wscale = self.rcv_wscale if offer.wscale is not None else None
+        self.advmss = pmtu.advertised(host, self.raddr, self.listener.user_mss)
         options = negotiate.syn_options(self.advmss, ts, wscale, offer.sack_ok) + cookie
         segment = wire_tcp.build(
-            host.addr, self.raddr, self.listener.port, self.rport, self.iss, self.rcv_nxt, SYN | ACK,
+            host.addr, self.raddr, self.listener.port, self.rport, self.iss, self.rcv_nxt,
+            SYN | ACK | ECE if offer.ecn_ok else SYN | ACK,
             min(self.rcv_wnd, window.MAX_UNSCALED), options,
         )  # fmt: skip
         if rtx:
+            host.counters["TcpOutSegs"] += 1  # tcp_make_synack counts each
             host.counters["TcpRetransSegs"] += 1
             host.counters["TcpExtTCPSynRetrans"] += 1
             self.repeated = True
             self.repeats += 1
-        host.send_tcp(self.raddr, segment, 0, why, ref, rtx)
+        listener = self.listener
+        host.send_tcp(self.raddr, segment, 0, why, ref, rtx, listener.tos, listener.df)
 
     def wait(self) -> None:
         """Start the timer for the next repeat: 1 s, doubled each time (Linux tcp_reqsk_timeout)."""
@@ -119,10 +123,10 @@ class Request:
 
     def on_timer(self) -> None:
         """The third step did not come: repeat the SYN,ACK, or forget the peer silently."""
-        self.host.counters["TcpExtTCPTimeouts"] += 1
         if self.listener.closed:
             self.end(Cause.ABORT, "the listener is gone: the entry goes, silently", "Linux reqsk_timer_handler")
             return
+        self.host.counters["TcpExtTCPTimeouts"] += 1
         most = self.retries()
         defer = self.listener.defer_accept
         deferring = defer > 0 and self.acked
@@ -191,6 +195,7 @@ class Request:
         return ack != seq.add(self.iss, 1)
 
     def _other_syn(self) -> None:
+        self.host.counters["TcpExtEmbryonicRsts"] += 1
         self.end(Cause.ABORT, "a SYN with another number in the window: RST", "RFC 9293 3.10.7.4")
 
     def _same_syn(self) -> None:
@@ -228,7 +233,7 @@ class Request:
             self.laddr, self.raddr, self.listener.port, self.rport, self._snd_nxt(), self.rcv_nxt, ACK,
             self.rcv_wnd >> self.rcv_wscale, self._ts_option(),
         )  # fmt: skip
-        self.host.send_tcp(self.raddr, segment, 0, why, ref)
+        self.host.send_tcp(self.raddr, segment, 0, why, ref, False, self.listener.tos)
 
     def _snd_nxt(self) -> int:
         return seq.add(self.iss, 1)
@@ -330,18 +335,19 @@ def make_connection(request: Request) -> Connection:
     conn = Connection(host, host.addr, listener.port, request.raddr, request.rport)
     conn.iss, conn.irs = request.iss, request.irs
     conn.snd_una = request.iss
-    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(request.iss, 1)
+    conn.snd_nxt = conn.snd_base = seq.add(request.iss, 1)
     conn.rcv_nxt = conn.rcv_wup = request.rcv_nxt
     conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
     conn.clamp = min(listener.window_clamp or conn.clamp, window.MAX_UNSCALED << request.rcv_wscale)
     conn.rcv_wscale = request.rcv_wscale
-    conn.advmss = request.advmss
+    conn.advmss = pmtu.advertised(host, request.raddr, listener.user_mss)
     conn.segs_in = 1  # the SYN; the SYN,ACK was the request's, and nobody counts it (tcp_create_openreq_child)
     conn.total_retrans = request.repeats
     conn.retrans_stamp = request.since if request.repeats else -1
     negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
     listener.on_child(conn)
     negotiate.apply(conn, request.offer)
+    conn.ecn = ecn.OK if request.offer.ecn_ok else 0
     conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
     conn.ident = request.iss & 0xFFFF
     conn.state = State.SYN_RECV  # the request was in it; the table's door is `enter`, from here on

@@ -7,20 +7,23 @@ from tcplab.tcp.tcb import Tcb
 from tcplab.units import MS, US
 
 
-def sample(tcb: Tcb, rtt_us: int) -> None:
-    """Take one measurement of `rtt_us` microseconds into SRTT and RTTVAR, and set the RTO anew."""
+def sample(tcb: Tcb, rtt_us: int, newest_us: int = -1) -> None:
+    """Take one measurement of `rtt_us` microseconds into SRTT and RTTVAR, and set the RTO anew.
+
+    `newest_us`: the round trip of the newest segment of several, which is the one that can be the least ever.
+    """
     if rtt_us < 1:
         rtt_us = 1
+    least = newest_us if newest_us > 0 else rtt_us
+    if not tcb.rtt_min or least < tcb.rtt_min:
+        tcb.rtt_min = least
     rto_min = tcb.host.sysctl.tcp_rto_min_us
     if tcb.srtt == 0:
         tcb.srtt = rtt_us << 3
         tcb.mdev = rtt_us << 1
         tcb.rttvar = tcb.mdev_max = max(tcb.mdev, rto_min)
         tcb.rtt_seq = tcb.snd_nxt
-        tcb.rtt_min = rtt_us
     else:
-        if rtt_us < tcb.rtt_min:
-            tcb.rtt_min = rtt_us
         _smooth(tcb, rtt_us, rto_min)
     set_rto(tcb)
 

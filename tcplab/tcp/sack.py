@@ -1,12 +1,9 @@
-"""Selective acknowledgement: the blocks that we report, and the scoreboard of the peer's (RFC 2018, 2883)."""
+"""Selective acknowledgement: the blocks that we report (RFC 2018, 2883). What the peer reports: `scoreboard`."""
 
 from __future__ import annotations
 
-from tcplab.tcp import seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
-
-DUPTHRESH = 3  # RFC 5681 section 3.2, Linux tcp_reordering
 
 
 def most(tcb: Tcb) -> int:
@@ -39,47 +36,6 @@ def duplicate(tcb: Tcb, left: Seq, right: Seq, old: bool) -> None:
         return
     tcb.host.counters["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
     tcb.dsack = (left, right)
-
-
-def mark(tcb: Tcb, ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> int:
-    """Note in the retransmission queue what the peer has (tcp_sacktag_write_queue): how many segments are new."""
-    if not tcb.sack_ok or not blocks:
-        return 0
-    if is_dsack(ack, blocks):
-        tcb.host.counters["TcpExtTCPDSACKRecv"] += 1
-        tcb.dsack_dups += max(-(-seq.diff(blocks[0][1], blocks[0][0]) // tcb.mss), 1)
-        blocks = blocks[1:]
-    newly = 0
-    for left, right in blocks:
-        if not seq.before(left, right) or seq.before(left, tcb.snd_una) or seq.after(right, tcb.snd_nxt):
-            tcb.host.counters["TcpExtTCPSACKDiscard"] += 1
-            continue
-        for entry in tcb.rtx:
-            if not seq.before(entry.seq, right):
-                break
-            if entry.sacked or seq.before(entry.seq, left) or seq.after(entry.end, right):
-                continue
-            entry.sacked = True
-            newly += 1
-            if entry.lost:
-                entry.lost = False
-                tcb.lost_out -= 1
-            if entry.retrans:
-                entry.retrans = False
-                tcb.retrans_out -= 1
-    tcb.sacked_out += newly
-    tcb.delivered += newly
-    return newly
-
-
-def is_dsack(ack: Seq, blocks: tuple[tuple[Seq, Seq], ...]) -> bool:
-    """The first block lies below the ACK or within the second: a report of a duplicate (RFC 2883 section 4)."""
-    if not blocks:
-        return False
-    left, right = blocks[0]
-    if seq.before(left, ack):
-        return True
-    return len(blocks) > 1 and not seq.before(left, blocks[1][0]) and not seq.after(right, blocks[1][1])
 
 
 def edges(tcb: Tcb) -> tuple[tuple[Seq, Seq], ...]:

@@ -12,6 +12,7 @@ from typing import Final
 from tcplab.tcp import chrono, seq, tso
 from tcplab.tcp.tcb import INIT_CWND, Tcb
 from tcplab.tcp.tso import MAX_TCP_HEADER
+from tcplab.units import Seq
 
 OVERHEAD: Final = 832
 """What an sk_buff costs beside its octets: sk_buff, head and skb_shared_info (measured on x86-64)."""
@@ -46,7 +47,7 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
     while True:
         end = tcb.data_end
         room = whole - seq.diff(end, tcb.skbs[-1]) if tcb.skbs else 0
-        if room <= 0 or (tcb.eor and tcb.eor[-1][0] == end):
+        if room <= 0 or (tcb.eor and end in tcb.eor):
             if not free(tcb):
                 tcb.nospace = True
                 return done
@@ -55,32 +56,85 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
             tcb.skbs.append(end)
             room = whole
         step = min(room, size - done)
+        for cut in tcb.eor:
+            if seq.after(cut, end):
+                step = min(step, seq.diff(cut, end))
+        if tcb.pushes and tcb.pushes[-1] == end != tcb.skbs[-1]:
+            tcb.pushes[-1] = seq.add(end, step)  # the mark is the sk_buff's, so it moves to its new end
         tcb.sndq += data if step == size else data[done : done + step]
         done += step
+        if tcb.eor and tcb.data_end in tcb.eor:
+            mark(tcb)
         if done == size:
             return done
         push()
 
 
-def sent(tcb: Tcb, at: int) -> None:
-    """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment)."""
+def mark(tcb: Tcb) -> None:
+    """The end of what is written now is to be pushed, if it was not sent already (tcp_mark_push)."""
+    if tcb.skbs:
+        end = tcb.pushed_seq = tcb.data_end
+        if not tcb.pushes or tcb.pushes[-1] != end:
+            tcb.pushes.append(end)
+
+
+def forced(tcb: Tcb) -> bool:
+    """Half of the greatest window was written without a mark (forced_push)."""
+    return seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1
+
+
+def head_end(tcb: Tcb, wanted: int) -> Seq:
+    """Where the first sk_buff that was not sent ends. If it has less than `wanted` octets the next one gives it some,
+    or all, and a mark moves along (tcp_grow_skb).
+    """
+    skbs, first = tcb.skbs, tcb.snd_nxt
+    if len(skbs) < 2:
+        return tcb.data_end
+    end = skbs[1]
+    missing = wanted - seq.diff(end, first)
+    if missing <= 0 or (tcb.eor and end in tcb.eor):
+        return end
+    behind = skbs[2] if len(skbs) > 2 else tcb.data_end
+    grown = seq.add(end, missing)
+    if seq.before(grown, behind):
+        skbs[1] = grown
+    else:
+        grown = behind
+        del skbs[1]
+    if tcb.pushes and tcb.pushes[0] == end:
+        if len(tcb.pushes) > 1 and tcb.pushes[1] == grown:
+            del tcb.pushes[0]
+        else:
+            tcb.pushes[0] = grown
+    return grown
+
+
+def pushes(tcb: Tcb, end: Seq) -> bool:
+    """The sk_buff that leaves ends at `end`: does its mark leave with it?"""
+    marks = tcb.pushes
+    while marks and seq.before(marks[0], end):
+        del marks[0]
+    if marks and marks[0] == end:
+        del marks[0]
+        return True
+    return False
+
+
+def sent(tcb: Tcb, at: Seq, entry: int) -> None:
+    """All from `at` up to snd_nxt left as one sk_buff; where it was cut the next one begins (tso_fragment).
+
+    `entry` is where they begin in the retransmission queue: there each sk_buff begins with a segment.
+    """
+    for later in tcb.rtx[entry + 1 :]:
+        later.starts = False
     end = tcb.data_end
-    stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
-    skbs = tcb.skbs
     if at == end:  # a FIN alone
         return
-    if len(skbs) == 1 and skbs[0] == at and stop == end and seq.diff(end, at) <= tcb.mss:  # one small one, whole
+    stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
+    skbs = tcb.skbs
+    while skbs and seq.before(skbs[0], stop):
         del skbs[0]
-        tcb.skbs_sent.append(at)
-        return
-    most = tso.segments(tcb) * tcb.mss
-    while seq.before(at, stop):
-        if skbs and skbs[0] == at:
-            del skbs[0]
-        tcb.skbs_sent.append(at)
-        at = seq.add(at, most)
-        if skbs and seq.after(at, skbs[0]):
-            at = skbs[0]
+    tcb.skbs_sent.append(at)
     if stop != end and not (skbs and skbs[0] == stop):
         skbs.insert(0, stop)
 

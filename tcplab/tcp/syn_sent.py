@@ -5,7 +5,21 @@ from __future__ import annotations
 import errno
 
 from tcplab.api.states import Cause
-from tcplab.tcp import delack, fastopen, machine, negotiate, output, rcvbuf, rtt, seq, sndbuf, timers
+from tcplab.tcp import (
+    delack,
+    ecn,
+    fastopen,
+    machine,
+    mtu_probe,
+    negotiate,
+    output,
+    rcvbuf,
+    rtt,
+    seq,
+    sndbuf,
+    timers,
+    tso,
+)
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
 from tcplab.units import MS, SEC, Nanos
 from tcplab.wire.tcp import ACK, RST, SYN, Segment
@@ -56,10 +70,12 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
 
 def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
+    ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
-    tcb.retrans_out = tcb.sacked_out = tcb.lost_out = 0
+    tcb.retrans_out -= syn.retrans
+    tcb.lost_out -= syn.lost
     tcb.retransmits = 0
     first_sample(tcb, syn, seg)
     tcb.retrans_stamp = -1
@@ -100,11 +116,14 @@ def established(tcb: Tcb) -> None:
     tcb.pushed_seq = tcb.snd_nxt
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
+    tcb.cc.init(tcb)
+    tcb.pacing_rate = tso.pacing_rate(tcb)
     opened(tcb)
 
 
 def opened(tcb: Tcb) -> None:
     """The handshake is over, by whichever road: buffers grow, keepalive starts, a close() that waited is done."""
+    mtu_probe.init(tcb)
     rcvbuf.opened(tcb)
     sndbuf.expand(tcb)
     if tcb.keepalive is not None:
@@ -122,6 +141,7 @@ def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
     """
     scale = tcb.rcv_wscale
     _take_syn(tcb, seg)
+    ecn.take_syn(tcb, seg)
     tcb.rcv_wscale = scale
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
-from tcplab.tcp import seq
+from tcplab.tcp import seq, window
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import Request
 from tcplab.units import MS, SEC
@@ -29,6 +29,7 @@ REF = "RFC 4987 3.6"
 _TS_BITS = 6
 _TS_MASK = (1 << _TS_BITS) - 1
 _SACK_BIT = 1 << 4
+_ECN_BIT = 1 << 5
 _NO_WSCALE = 0xF
 _HASHED = struct.Struct("!IIHHI")
 
@@ -80,6 +81,7 @@ def answer(listener: Listener, seg: Segment, raddr: int) -> None:
     if not offer.ts_ok:
         offer.sack_ok = False
         offer.wscale = None
+        offer.ecn_ok = False
     request = Request(listener, seg, raddr, offer, 0)
     request.iss = _cookie(listener, raddr, seg.sport, seg.seq, _mss_index(offer.mss))
     if offer.ts_ok:
@@ -94,6 +96,7 @@ def _with_options(request: Request) -> int:
     """Our timestamp with the options in its low bits, never ahead of the clock (cookie_init_timestamp)."""
     offer = request.offer
     bits = (offer.wscale if offer.wscale is not None else _NO_WSCALE) | (_SACK_BIT if offer.sack_ok else 0)
+    bits |= _ECN_BIT if offer.ecn_ok else 0
     clock = request.host.now // MS + request.ts_off
     value = clock & ~_TS_MASK | bits
     return value if value <= clock else value - (1 << _TS_BITS)
@@ -107,6 +110,8 @@ def check(listener: Listener, seg: Segment, raddr: int) -> Request | None:
         return None
     request = Request(listener, seg, raddr, _restored(listener, seg, MSS_TABLE[index]), seq.add(seg.ack, -1))
     request.irs, request.rcv_nxt = irs, seg.seq
+    buffer = listener.rcvbuf or listener.host.sysctl.tcp_rmem[1]
+    request.rcv_wnd = window.initial(buffer, MSS_TABLE[index], listener.window_clamp)  # without room for a timestamp
     request.cookie = request.repeated = True  # when it was sent is not known: no RTT sample
     return request
 
@@ -115,9 +120,10 @@ def _restored(listener: Listener, seg: Segment, mss: int) -> Offer:
     """What the echoed timestamp remembers (cookie_timestamp_decode)."""
     offer = Offer(seg, listener.host.sysctl)
     offer.mss = mss
-    offer.sack_ok, offer.wscale = False, None
+    offer.sack_ok, offer.wscale, offer.ecn_ok = False, None, False
     if offer.ts_ok and seg.ts is not None:
         bits = seg.ts[1] & _TS_MASK
         offer.sack_ok = bool(bits & _SACK_BIT)
+        offer.ecn_ok = bool(bits & _ECN_BIT and listener.host.sysctl.tcp_ecn)
         offer.wscale = bits & 0xF if bits & 0xF != _NO_WSCALE else None
     return offer

@@ -8,13 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
+from tcplab.tcp import cc
 from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
+    from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
@@ -22,15 +25,16 @@ INIT_CWND: Final = 10  # RFC 6928
 INIT_RTO: Final = 1 * SEC  # RFC 6298 (2.1)
 QUICKACKS: Final = 16  # Linux TCP_MAX_QUICKACKS
 ATO_MIN: Final = 40 * MS
+NO_PACING: Final = 2**64 - 1
 
-OPEN, DISORDER, RECOVERY, LOSS = "Open", "Disorder", "Recovery", "Loss"
+OPEN, DISORDER, CWR, RECOVERY, LOSS = "Open", "Disorder", "CWR", "Recovery", "Loss"
 
 NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE, TLP = range(5)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP, REO = range(6)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp", "reo")
 
 
 _NOTHING_SPENT: Final = (0, 0, 0, 0)
@@ -39,7 +43,9 @@ _NOTHING_SPENT: Final = (0, 0, 0, 0)
 class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
-    __slots__ = ("end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "syn")
+    __slots__ = (
+        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "starts", "syn",
+    )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
         self.seq = seq
@@ -57,6 +63,10 @@ class SentSeg:
         """It was repeated at some time: no RTT sample (Karn)."""
         self.eor = False
         """A send() with MSG_EOR ended with it: nothing is added."""
+        self.starts = True
+        """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
+        self.delivered = 0
+        """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
 
 
 class Owner(Protocol):
@@ -101,23 +111,28 @@ class Tcb:
     """One connection. `tcplab.tcp.machine.enter` alone writes `state`."""
 
     __slots__ = (
-        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "chrono", "chrono_at", "chronos", "clamp", "congestion", "cork", "cwnd",
-        "cwnd_cnt", "cwnd_limited", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "done",
-        "dsack", "dsack_dups", "dupacks", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
-        "fin_read", "held", "high_seq", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2",
-        "lost_out", "lport", "lrcvtime", "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq",
-        "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "nodelay", "nospace", "notices", "notsent_lowat",
-        "ooo", "ooo_rmem", "oow_at", "owner", "pending", "pingpong", "prior_cwnd", "probes_out", "probes_since",
-        "prr_delivered", "prr_out", "pushed_seq", "quick", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
-        "rcvskbs", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
-        "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_ok", "sacked_out", "sacks", "scaling_ratio",
-        "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una",
-        "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh",
-        "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "total_retrans", "ts_off", "ts_ok",
-        "ts_recent", "ts_recent_at", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok",
+        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent",
+        "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
+        "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "delivered_ce",
+        "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires", "fin_later",
+        "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident", "irs", "iss",
+        "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
+        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace",
+        "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending", "pingpong", "pmtu",
+        "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered", "prr_out",
+        "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end", "rack_last_delivered",
+        "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd",
+        "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist", "reo_wnd_steps",
+        "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
+        "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg",
+        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base",
+        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq",
+        "soft_error", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans",
+        "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker",
+        "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
+
+    cc: Controller
 
     def __init__(self, host: Env, laddr: int, lport: int, raddr: int, rport: int) -> None:
         self.host = host
@@ -146,10 +161,13 @@ class Tcb:
         self.snd_wl1: Seq = 0
         self.snd_sml: Seq = 0
         self.pushed_seq: Seq = 0
-        self.marked_seq: Seq = 0
-        """The end of the newest data that send() wants to be pushed: all but that of MSG_MORE (tcp_mark_push)."""
-        self.eor: list[tuple[Seq, bool]] = []
-        """Where a send() with MSG_EOR ended and no segment may go on; and whether it is to be pushed."""
+        """What was written last that is marked to be pushed."""
+        self.pushes: list[Seq] = []
+        """Where sk_buffs end that are not sent and whose end is to be pushed (`tcplab.tcp.sndbuf.mark`)."""
+        self.wstamp: Nanos = -SEC
+        """When anything was sent last."""
+        self.eor: tuple[Seq, ...] = ()
+        """Where a send() with MSG_EOR ended and no segment may go on."""
         self.snd_wscale = 0
         self.max_window = 0
         self.sndq = bytearray()
@@ -213,7 +231,11 @@ class Tcb:
         self.mss = 536
         """Greatest payload we send, options already taken off (Linux mss_cache)."""
         self.mss_clamp = 536
-        """The same before the peer's window limits it."""
+        """The most that the peer takes, options included (Linux rx_opt.mss_clamp)."""
+        self.pmtu = 0
+        """The greatest packet that `mss` is made for (Linux icsk_pmtu_cookie)."""
+        self.mtup: Search | None = None
+        """The search for a greater MTU, or for a smaller one without ICMP."""
         self.advmss = 1460
         self.rcv_mss = 536
         self.sack_ok = False
@@ -247,7 +269,7 @@ class Tcb:
         """That probe was a repeat."""
 
         # Loss and congestion; counts are segments.
-        self.congestion = "reno"
+        cc.assign(self, host.sysctl.tcp_congestion_control)
         self.ca_state = OPEN
         self.cwnd = INIT_CWND
         self.cwnd_cnt = 0
@@ -257,8 +279,44 @@ class Tcb:
         self.ssthresh = INFINITE_SSTHRESH
         self.high_seq: Seq = 0
         self.sacked_out = self.lost_out = self.retrans_out = 0
+        self.lost = 0
+        """Segments that were ever marked lost."""
         self.dupacks = 0
-        self.prior_cwnd = self.prr_delivered = self.prr_out = 0
+        self.highest_sack: Seq = 0
+        """The end of the highest segment that was SACKed, while any is (`tcplab.tcp.tagging`)."""
+        self.sack_cache: tuple[tuple[Seq, Seq], ...] = ()
+        """The blocks of the last ACK that had any (Linux recv_sack_cache)."""
+        self.sack_reneg = False
+        """The peer has reneged: no rate can be told from this recovery."""
+        self.reordering = host.sysctl.tcp_reordering
+        """So many segments may be overtaken before it means a loss."""
+        self.reord_seen = 0
+        self.cwnd_used = 0
+        self.cwnd_stamp: Nanos = 0
+        """When cwnd was last set, or used up."""
+        self.pacing_rate = NO_PACING
+        """Octets a second, as of the last ACK (sk_pacing_rate)."""
+        self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0
+        self.undo_marker: Seq = -1
+        """snd_una when this recovery began; -1: there is nothing to take back."""
+        self.undo_retrans = -1
+        """Repeats since then that no D-SACK came for."""
+        self.frto = False
+        """F-RTO finds out whether the last RTO was right."""
+
+        # RACK: the newest segment that arrived, and how long an overtaken one is waited for.
+        self.tsorted: dict[SentSeg, None] = {}
+        """What is on the way, in the order of sending (Linux tsorted_sent_queue)."""
+        self.rack_sent: Nanos = -1
+        self.rack_end: Seq = 0
+        self.rack_rtt = 0
+        """Its round trip, microseconds."""
+        self.rack_advanced = self.rack_dsack_seen = False
+        self.rack_last_delivered = 0
+        """Tcb.delivered when reo_wnd grew last."""
+        self.reo_wnd_steps = 1
+        self.reo_wnd_persist = 0
+        """So many recoveries more it stays as it is."""
         self.lsndtime: Nanos = -1
 
         # Delayed acknowledgement.
@@ -275,6 +333,13 @@ class Tcb:
         self.cork = False
         self.notsent_lowat = 0
         """TCP_NOTSENT_LOWAT in octets; 0: no limit."""
+        self.tos = 0
+        self.ecn = 0
+        """What is agreed on and known of congestion notification: bits of `tcplab.tcp.ecn`; 0: there is none."""
+        """IP_TOS."""
+        self.pmtudisc = 1
+        """IP_MTU_DISCOVER; and whether packets carry DF because of it."""
+        self.df = True
         self.user_mss = 0
         """TCP_MAXSEG; 0: what the path allows."""
         self.user_clamp = 0
@@ -295,6 +360,7 @@ class Tcb:
         # What TCP_INFO counts.
         self.bytes_acked = self.bytes_received = self.bytes_sent = self.bytes_retrans = 0
         self.segs_in = self.segs_out = self.data_segs_in = self.data_segs_out = 0
+        self.delivered_ce = 0
         self.delivered = self.dsack_dups = self.rcv_ooopack = 0
         self.chrono = 0
         """What the connection spends its time on (`tcplab.tcp.chrono`), since when, and what it spent so far."""
@@ -305,6 +371,11 @@ class Tcb:
     def label(self) -> str:
         """`10.77.0.1:40001>10.77.0.2:80`"""
         return f"{ip_text(self.laddr)}:{self.lport}>{ip_text(self.raddr)}:{self.rport}"
+
+    @property
+    def congestion(self) -> str:
+        """The name of its congestion control."""
+        return self.cc.name
 
     @property
     def data_end(self) -> Seq:

@@ -6,11 +6,26 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, output, recovery, rtt, timers, timewait, tlp
-from tcplab.tcp.tcb import DELACK, INIT_RTO, KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
+from tcplab.tcp import delack, fastopen, machine, mtu_probe, output, recovery, retransmit, rtt, timers, timewait, tlp
+from tcplab.tcp.tcb import (
+    DELACK,
+    DISORDER,
+    INFINITE_SSTHRESH,
+    INIT_RTO,
+    KEEPALIVE,
+    LOSS,
+    PERSIST,
+    RECOVERY,
+    REO,
+    RTO,
+    TIMER_NAMES,
+    TLP,
+    Tcb,
+)
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq, duration
 
 RTO_REF = "RFC 6298 5.4-5.6"
+_THIN, _THIN_LINEAR_RETRIES = 4, 6
 
 
 def on_timer(tcb: Tcb) -> None:
@@ -43,27 +58,61 @@ def _retransmit(tcb: Tcb) -> None:
     if not tcb.snd_wnd and not tcb.dead and tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
         _window_taken_back(tcb)
         return
-    if tcb.retransmits == 0:
-        if tcb.state is State.SYN_SENT:
-            tcb.retrans_stamp = tcb.rtx[0].sent
-        else:
-            tcb.retrans_stamp = host.now
+    if tcb.retransmits == 0 and tcb.state is State.SYN_SENT:
+        tcb.retrans_stamp = tcb.rtx[0].sent
     host.counters["TcpExtTCPTimeouts"] += 1
     waited = tcb.rto
     if _write_timeout(tcb):
         return
     if tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
+        _count_failure(tcb)
         recovery.enter_loss(tcb)
     tcb.retransmits += 1
-    head = tcb.rtx[0]
-    output.retransmit(tcb, head, f"RTO #{tcb.retransmits}: no ACK for {duration(waited)}", RTO_REF)
-    linear = tcb.state is State.SYN_SENT and tcb.retransmits <= host.sysctl.tcp_syn_linear_timeouts
-    if not linear:
+    _first_again(tcb, f"RTO #{tcb.retransmits}: no ACK for {duration(waited)}", RTO_REF)
+    _back_off(tcb)
+
+
+def _first_again(tcb: Tcb, why: str, ref: str) -> None:
+    """Repeat the first segment, alone."""
+    if len(tcb.rtx) > 1:
+        tcb.rtx[1].starts = True
+    retransmit.segment(tcb, 0, why, ref)
+
+
+def _count_failure(tcb: Tcb) -> None:
+    """The first RTO in a row: which recovery did not work?"""
+    if tcb.retransmits:
+        return
+    name = ""
+    if tcb.ca_state == RECOVERY:
+        name = "TcpExtTCPSackRecoveryFail" if tcb.sack_ok else "TcpExtTCPRenoRecoveryFail"
+    elif tcb.ca_state == LOSS:
+        name = "TcpExtTCPLossFailures"
+    elif tcb.ca_state == DISORDER or tcb.sacked_out:
+        name = "TcpExtTCPSackFailures" if tcb.sack_ok else "TcpExtTCPRenoFailures"
+    if name:
+        tcb.host.counters[name] += 1
+
+
+def _back_off(tcb: Tcb) -> None:
+    """The RTO for the next time: the double, but not of a thin stream, nor of the first SYNs."""
+    host = tcb.host
+    why, ref = "the RTO doubles", "RFC 6298 5.5"
+    if _is_thin(tcb) and tcb.retransmits <= _THIN_LINEAR_RETRIES:
+        why, ref = "a thin stream: the RTO stays as it is", "tcp(7) TCP_THIN_LINEAR_TIMEOUTS"
+        rtt.set_rto(tcb)
+    elif tcb.state is State.SYN_SENT and tcb.retransmits <= host.sysctl.tcp_syn_linear_timeouts:
+        why, ref = "the RTO stays as it is", "ip-sysctl tcp_syn_linear_timeouts"
+    else:
         tcb.backoff += 1
         tcb.rto = min(tcb.rto << 1, host.sysctl.tcp_rto_max_ms * MS)
-    wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
-    why = "the RTO stays as it is" if linear else "the RTO doubles"
-    timers.arm(tcb, RTO, host.now + wait, why, "ip-sysctl tcp_syn_linear_timeouts" if linear else "RFC 6298 5.5")
+    timers.arm_xmit(tcb, RTO, host.now + timers.clamp_to_user_timeout(tcb, tcb.rto), why, ref)
+
+
+def _is_thin(tcb: Tcb) -> bool:
+    """Fewer than four segments are out, and not because the connection is young (tcp_stream_is_thin)."""
+    wanted = tcb.host.sysctl.tcp_thin_linear_timeouts and tcb.state is State.ESTABLISHED
+    return bool(wanted and len(tcb.rtx) < _THIN and tcb.ssthresh < INFINITE_SSTHRESH)
 
 
 def take_back(tcb: Tcb, number: Seq) -> None:
@@ -80,7 +129,7 @@ def take_back(tcb: Tcb, number: Seq) -> None:
     tcb.rto = min(tcb.rto << backoff, host.sysctl.tcp_rto_max_ms * MS)
     due = tcb.rtx[0].sent + tcb.rto
     if due > host.now:
-        timers.arm(tcb, RTO, due, "no route: the last doubling is taken back", "RFC 6069 3")
+        timers.arm_xmit(tcb, RTO, due, "no route: the last doubling is taken back", "RFC 6069 3")
     else:
         _retransmit(tcb)
 
@@ -100,12 +149,8 @@ def _window_taken_back(tcb: Tcb) -> None:
         give_up(tcb, "the peer took its window back, and answers no repeats")
         return
     recovery.enter_loss(tcb)
-    why = f"no ACK for {duration(tcb.rto)}, and the window is 0: the repeat probes it"
-    output.retransmit(tcb, tcb.rtx[0], why, timers.PROBE_REF)
-    tcb.backoff += 1
-    tcb.rto = min(tcb.rto << 1, host.sysctl.tcp_rto_max_ms * MS)
-    wait = timers.clamp_to_user_timeout(tcb, tcb.rto)
-    timers.arm(tcb, RTO, host.now + wait, "the RTO doubles", "RFC 6298 5.5")
+    _first_again(tcb, f"no ACK for {duration(tcb.rto)}, and the window is 0: the repeat probes it", timers.PROBE_REF)
+    _back_off(tcb)
 
 
 def _write_timeout(tcb: Tcb) -> bool:
@@ -114,11 +159,13 @@ def _write_timeout(tcb: Tcb) -> bool:
     if tcb.state is State.SYN_SENT:
         retries = tcb.syn_retries or sysctl.tcp_syn_retries
         most = retries + sysctl.tcp_syn_linear_timeouts
-        expired = tcb.retransmits >= most or _timed_out(tcb, retries, SEC)
+        expired = tcb.retransmits >= most or _timed_out(tcb, retries, SEC, tcb.user_timeout)
     elif tcb.dead:
-        expired = _timed_out(tcb, timers.orphan_retries(tcb), timers.RTO_MIN)
+        expired = _timed_out(tcb, timers.orphan_retries(tcb), timers.RTO_MIN, tcb.user_timeout)
     else:
-        expired = _timed_out(tcb, sysctl.tcp_retries2, timers.RTO_MIN)
+        if _timed_out(tcb, sysctl.tcp_retries1, timers.RTO_MIN):
+            mtu_probe.black_hole(tcb)
+        expired = _timed_out(tcb, sysctl.tcp_retries2, timers.RTO_MIN, tcb.user_timeout)
     if tcb.attempt is not None:
         fastopen.suspect_blackhole(tcb, expired)
     if expired:
@@ -126,11 +173,14 @@ def _write_timeout(tcb: Tcb) -> bool:
     return expired
 
 
-def _timed_out(tcb: Tcb, retries: int, base: Nanos) -> bool:
-    """Has the ladder of `retries` doublings of `base` passed since the first repeat? (retransmits_timed_out)"""
+def _timed_out(tcb: Tcb, retries: int, base: Nanos, user_timeout: Nanos = 0) -> bool:
+    """Has the ladder of `retries` doublings of `base` passed since the first repeat, or `user_timeout` if that is set?
+
+    retransmits_timed_out
+    """
     if tcb.retransmits == 0:
         return False
-    limit = tcb.user_timeout or _ladder(retries, base, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    limit = user_timeout or _ladder(retries, base, tcb.host.sysctl.tcp_rto_max_ms * MS)
     return tcb.host.now - tcb.retrans_stamp >= limit
 
 
@@ -226,4 +276,9 @@ def _delack(tcb: Tcb) -> None:
         output.send_ack(tcb, why, delack.REF)
 
 
-_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, TLP: tlp.fire}
+def _reo(tcb: Tcb) -> None:
+    if tcb.rtx:
+        recovery.reo_timeout(tcb)
+
+
+_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, TLP: tlp.fire, REO: _reo}

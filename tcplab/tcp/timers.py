@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tcplab.api.events import Timer
 from tcplab.api.states import State
-from tcplab.tcp.tcb import KEEPALIVE, PERSIST, RTO, TIMER_NAMES, TLP, Tcb
+from tcplab.tcp.tcb import KEEPALIVE, PERSIST, REO, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.units import MS, NEVER, SEC, Nanos, duration
 
 PROBE_REF = "RFC 9293 3.8.6.1"
@@ -12,6 +12,8 @@ KEEPALIVE_REF = "RFC 9293 3.8.4"
 RTO_MIN = 200 * MS
 TIMEOUT_MIN = 8 * MS
 """Two ticks: Linux arms few timers for less."""
+_XMIT = (RTO, PERSIST, TLP, REO)
+"""One of these runs, never two: Linux has one timer for them, and icsk_pending says which."""
 
 
 def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
@@ -24,6 +26,20 @@ def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
     if host.tracing:
         why = f"{why}: {duration(when - host.now)}"
         host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "armed", when, rung(tcb, which), why, ref))
+
+
+def arm_xmit(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
+    """Set one of RTO, PERSIST, TLP and REO in place of the others (tcp_reset_xmit_timer)."""
+    expires = tcb.expires
+    for other in _XMIT:
+        expires[other] = NEVER
+    arm(tcb, which, when, why, ref)
+
+
+def pending(tcb: Tcb) -> int:
+    """Which of them runs; -1: none (icsk_pending)."""
+    expires = tcb.expires
+    return next((which for which in _XMIT if expires[which] != NEVER), -1)
 
 
 def stop(tcb: Tcb, which: int) -> None:
@@ -59,21 +75,28 @@ def rungs(tcb: Tcb, which: int) -> int:
 
 
 def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
-    """(Re)start the retransmission timer for what is outstanding, or stop it (tcp_rearm_rto).
+    """(Re)start the retransmission timer for what is outstanding, or stop it.
 
     It runs from now, or from `since` if that is 0 or later.
     """
-    if tcb.expires[TLP] != NEVER:
-        stop(tcb, TLP)
     if tcb.request is not None:
         return  # until the third step the timer belongs to the SYN,ACK
     if not tcb.rtx:
-        stop(tcb, RTO)
+        for which in _XMIT:
+            stop(tcb, which)
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
     if since >= 0:
         wait = max(since + wait - tcb.host.now, 0)
-    arm(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
+    arm_xmit(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
+
+
+def rearm_rto(tcb: Tcb) -> None:
+    """The same; in place of a probe or of the reordering timer it runs from when the first segment was sent
+    (tcp_rearm_rto).
+    """
+    waiting = tcb.expires[TLP] != NEVER or tcb.expires[REO] != NEVER
+    arm_rto(tcb, tcb.rtx[0].sent if waiting and tcb.rtx else -1)
 
 
 def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
@@ -89,7 +112,7 @@ def arm_persist(tcb: Tcb) -> None:
     wait = min(max(tcb.rto, RTO_MIN) << tcb.backoff, tcb.host.sysctl.tcp_rto_max_ms * MS)
     if tcb.user_timeout and tcb.probes_since >= 0:  # it ends the wait exactly
         wait = min(wait, max(tcb.user_timeout - (tcb.host.now - tcb.probes_since), TIMEOUT_MIN))
-    arm(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
+    arm_xmit(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
 
 
 def keepalive_settings(tcb: Tcb) -> tuple[Nanos, Nanos, int]:

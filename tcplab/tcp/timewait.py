@@ -24,12 +24,15 @@ LINUX_REF = "Linux tcp_timewait_state_process"
 _ISN_STEP = 65535 + 2
 
 
+_SHORT = 4 * SEC  # inet_twsk_schedule: such a bucket counts as killed
+
+
 class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
         "armed", "deadline", "entered", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
-        "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "ts_off",
+        "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "tos", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
 
@@ -43,7 +46,7 @@ class TimeWait:
         self.rcv_wnd, self.rcv_wscale = tcb.rcv_wnd, tcb.rcv_wscale
         self.ts_ok, self.ts_off = tcb.ts_ok, tcb.ts_off
         self.ts_recent, self.ts_recent_at = tcb.ts_recent, tcb.ts_recent_at
-        self.ident = tcb.ident
+        self.ident, self.tos = tcb.ident, tcb.tos
         self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
         self.armed = self.host.now
@@ -52,6 +55,7 @@ class TimeWait:
         self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
+        self.host.counters["TcpExtTWKilled" if length <= _SHORT else "TcpExtTW"] += 1
         self._wait(length, "2MSL" if state is State.TIME_WAIT else "orphan in FIN_WAIT_2: tcp_fin_timeout")
 
     @property
@@ -210,7 +214,7 @@ class TimeWait:
             min(self.rcv_wnd >> self.rcv_wscale, 65535), options,
         )  # fmt: skip
         self.ident = (self.ident + 1) & 0xFFFF
-        self.host.send_tcp(self.raddr, segment, self.ident, why, ref)
+        self.host.send_tcp(self.raddr, segment, self.ident, why, ref, False, self.tos)
 
 
 def _end_of(seg: Segment) -> int:

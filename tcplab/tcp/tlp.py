@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import cc, output, seq, timers
-from tcplab.tcp.tcb import OPEN, RTO, TLP, Tcb
-from tcplab.units import MS, NEVER, SEC, US, Nanos
-from tcplab.wire.tcp import Segment
+from tcplab.tcp import castate, cc, output, rack, retransmit, seq, timers, undo
+from tcplab.tcp.acked import DATA_SACKED, DSACK_TLP, NOT_DUP, SND_UNA_ADVANCED, Acked
+from tcplab.tcp.tcb import CWR, OPEN, TLP, Tcb
+from tcplab.units import SEC, US, Seq
 
 REF: Final = "RFC 8985 7"
-_SLACK: Final[Nanos] = 2 * MS
-"""Linux TCP_TIMEOUT_MIN_US."""
+_PROBE: Final = (3, 4)
+"""Values of tcp_early_retrans that allow it."""
 _SENDING: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
@@ -26,21 +25,26 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
     host = tcb.host
     if (
         not tcb.rtx or tcb.request is not None or not tcb.sack_ok
-        or tcb.ca_state != OPEN or not host.sysctl.tcp_early_retrans
+        or (tcb.ca_state != OPEN and tcb.ca_state != CWR) or host.sysctl.tcp_early_retrans not in _PROBE
         or tcb.state not in _SENDING
     ):  # fmt: skip
         return False
     wait = SEC
     if tcb.srtt:
-        wait = (tcb.srtt >> 2) * US + (host.sysctl.tcp_rto_min_us * US if len(tcb.rtx) == 1 else _SLACK)
+        wait = (tcb.srtt >> 2) * US + (host.sysctl.tcp_rto_min_us * US if len(tcb.rtx) == 1 else rack.TIMEOUT_MIN)
     left = tcb.rto if advancing else tcb.rtx[0].sent + tcb.rto - host.now
     if left > 0:
         wait = min(wait, left)
     due = host.now + wait
-    tcb.expires[RTO] = NEVER
     if tcb.expires[TLP] != due:
-        timers.arm(tcb, TLP, due, "if no ACK comes, probe whether the tail was lost", REF)
+        timers.arm_xmit(tcb, TLP, due, "if no ACK comes, probe whether the tail was lost", REF)
     return True
+
+
+def set_xmit_timer(tcb: Tcb) -> None:
+    """An ACK told of something new: the probe or the RTO starts anew (tcp_set_xmit_timer)."""
+    if not schedule(tcb, advancing=True):
+        timers.rearm_rto(tcb)
 
 
 def fire(tcb: Tcb) -> None:
@@ -61,32 +65,31 @@ def _probe(tcb: Tcb) -> bool:
     if output.unsent(tcb) and output.push_one(tcb, f"{why}; new data asks for one"):
         return True
     last = f"{why}; the last segment again asks for one"
-    tcb.tlp_retrans = output.retransmit(tcb, tcb.rtx[-1], last, REF, probe=True)
+    tcb.rtx[-1].starts = True
+    tcb.tlp_retrans = retransmit.again(tcb, len(tcb.rtx) - 1, last, REF)
     return tcb.tlp_retrans
 
 
-def on_ack(tcb: Tcb, seg: Segment, duplicate: bool, dsack: bool) -> None:
+def on_ack(tcb: Tcb, number: Seq, acked: Acked) -> None:
     """Was the probe needed? The ACK of just the probe does not say which of the two copies came: only one beyond it
     does (tcp_process_tlp_ack).
     """
-    if not tcb.tlp_high_seq or seq.before(seg.ack, tcb.tlp_high_seq):
+    if seq.before(number, tcb.tlp_high_seq):
         return
-    if not tcb.tlp_retrans or dsack:
+    if not tcb.tlp_retrans or acked.flags & DSACK_TLP:
         tcb.tlp_high_seq = 0
-    elif seq.after(seg.ack, tcb.tlp_high_seq):
+    elif seq.after(number, tcb.tlp_high_seq):
         _reduce(tcb)
-    elif duplicate:
+    elif not acked.flags & (SND_UNA_ADVANCED | NOT_DUP | DATA_SACKED):
         tcb.tlp_high_seq = 0
 
 
 def _reduce(tcb: Tcb) -> None:
     """The probe repaired a loss: that counts as congestion, though it never showed (RFC 8985 7.4.2)."""
-    host = tcb.host
-    tcb.tlp_high_seq = 0
-    host.counters["TcpExtTCPLossProbeRecovery"] += 1
+    tcb.host.counters["TcpExtTCPLossProbeRecovery"] += 1
     old = tcb.cwnd
-    tcb.ssthresh = cc.CONTROLLERS[tcb.congestion].ssthresh(tcb, "TLP")
-    tcb.cwnd = tcb.ssthresh
-    if host.tracing:
-        why = "the tail loss probe filled a hole: a segment was lost"
-        host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"cwnd {old}>{tcb.cwnd}", why, REF))
+    castate.init_reduction(tcb, "TLP")
+    cc.change_state(tcb, CWR)
+    castate.end_reduction(tcb)
+    undo.try_keep_open(tcb)
+    castate.note(tcb, f"cwnd {old}>{tcb.cwnd}", "the tail loss probe filled a hole: a segment was lost", REF)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp.tcb import Tcb
+from tcplab.tcp.tcb import NO_PACING, Tcb
 
 MAX_TCP_HEADER: Final = 256
-NO_PACING: Final = 2**64 - 1
 _GSO_MAX: Final = 65536 - (MAX_TCP_HEADER + 1)
 _MSS_DEFAULT: Final = 536
 _MIN_HEADERS: Final = 68 - 40
@@ -25,17 +24,16 @@ def goal(tcb: Tcb) -> int:
 
 def pacing_rate(tcb: Tcb) -> int:
     """Octets a second: twice cwnd in each round trip in slow start, 1.2 times later (tcp_update_pacing_rate)."""
-    if not tcb.srtt:
-        return NO_PACING
-    percent = 200 if tcb.cwnd < tcb.ssthresh >> 1 else 120
-    return tcb.mss * (1_000_000 // 100 << 3) * percent * max(tcb.cwnd, len(tcb.rtx)) // tcb.srtt
+    sysctl = tcb.host.sysctl
+    percent = sysctl.tcp_pacing_ss_ratio if tcb.cwnd < tcb.ssthresh >> 1 else sysctl.tcp_pacing_ca_ratio
+    rate = tcb.mss * (1_000_000 // 100 << 3) * percent * max(tcb.cwnd, len(tcb.rtx))
+    return min(rate // tcb.srtt if tcb.srtt else rate, NO_PACING)
 
 
-def segments(tcb: Tcb) -> int:
-    """How many segments leave as one: a millisecond's, and half of cwnd (tcp_tso_autosize, tcp_cwnd_test)."""
-    octets = pacing_rate(tcb) >> _PACING_SHIFT
+def most(tcb: Tcb, mss: int) -> int:
+    """How many segments leave as one at most: a millisecond's, more if the peer is near (tcp_tso_autosize)."""
+    octets = tcb.pacing_rate >> _PACING_SHIFT
     near = tcb.rtt_min >> _RTT_LOG
     if tcb.rtt_min and near < _BITS:
         octets += _GSO_MAX >> near
-    paced = max(min(octets, _GSO_MAX) // tcb.mss, tcb.host.sysctl.tcp_min_tso_segs)
-    return min(paced, max(tcb.cwnd >> 1, 1))
+    return max(min(octets, _GSO_MAX) // mss, tcb.host.sysctl.tcp_min_tso_segs)

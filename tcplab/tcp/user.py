@@ -12,8 +12,10 @@ from tcplab.tcp import (
     delack,
     fastopen,
     machine,
+    mtu_probe,
     negotiate,
     output,
+    pmtu,
     rcvbuf,
     seq,
     sndbuf,
@@ -38,7 +40,10 @@ def connect(
     """
     host = conn.host
     negotiate.buffers(conn, buffer, sndbuf)
-    conn.advmss = negotiate.advertised(host, conn.raddr, conn.user_mss)
+    conn.advmss = pmtu.advertised(host, conn.raddr, conn.user_mss)
+    conn.mss_clamp = conn.user_mss or conn.mss_clamp
+    mtu_probe.init(conn)
+    pmtu.sync(conn, pmtu.to(host, conn.raddr))
     conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
     conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
     mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
@@ -53,7 +58,7 @@ def connect(
         host.counters["TcpExtTWRecycled"] += 1
     conn.ident = conn.iss & 0xFFFF
     conn.snd_una = conn.iss
-    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(conn.iss, 1)
+    conn.snd_nxt = conn.snd_base = seq.add(conn.iss, 1)
     host.flows[conn.key] = conn
     machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
     if data is None and conn.attempt is not None and conn.attempt.room:
@@ -116,15 +121,15 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
     if flags & MSG_OOB:
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
     if cuts:
-        tcb.eor += [(seq.add(tcb.data_end, cut), True) for cut in cuts]
+        tcb.eor += tuple(seq.add(tcb.data_end, cut) for cut in cuts)
     taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)
     if not more:
-        tcb.marked_seq = tcb.data_end
+        sndbuf.mark(tcb)
     if flags & MSG_EOR and taken == len(data):
-        tcb.eor.append((tcb.data_end, not more))
+        tcb.eor += (tcb.data_end,)
     if tcb.notices is not None:
         tcb.notices.written(tcb, taken, flags)
     output.push(tcb, "data from send()", more)
@@ -196,6 +201,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
     if tcb.over:
         pass
     elif tcb.state is State.SYN_SENT:
+        counters["TcpExtTCPAbortOnData"] += bool(linger[0] and linger[1] == 0)
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
         counters["TcpExtTCPAbortOnClose"] += 1

@@ -14,6 +14,8 @@ UNREACHABLE: Final = 3
 ECHO_REQUEST: Final = 8
 TIME_EXCEEDED: Final = 11
 PARAMETER_PROBLEM: Final = 12
+FRAG_NEEDED: Final = 4
+"""Code of `UNREACHABLE`; the low half of `rest` is the MTU of the next hop (RFC 1191)."""
 _HEADER: Final = Struct("!BBHI")
 
 

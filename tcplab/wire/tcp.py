@@ -24,7 +24,7 @@ class Segment:
     """A segment that was read. `flags` keeps the ninth bit too; options that are absent are None, False or empty."""
 
     __slots__ = ("sport", "dport", "seq", "ack", "flags", "window", "urgent", "payload", "raw_options", "mss", "wscale",
-                 "sack_ok", "ts", "sack", "fastopen")  # fmt: skip
+                 "sack_ok", "ts", "sack", "fastopen", "ecn")  # fmt: skip
 
     sport: int
     dport: int
@@ -41,6 +41,8 @@ class Segment:
     ts: tuple[int, int] | None
     sack: tuple[tuple[int, int], ...]
     fastopen: bytes | None
+    ecn: int
+    """The two bits of its IP header; whoever read that sets them."""
 
 
 def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = True) -> Segment:
@@ -58,6 +60,7 @@ def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = T
         if (total + src + dst + PROTO + length) % 0xFFFF:  # of 32 bits the halves need no adding: 2**16 % 0xFFFF is 1
             raise WireError("the TCP checksum is wrong", "checksum", "TcpInCsumErrors")
     seg.flags = offset & 0x1FF
+    seg.ecn = 0
     seg.payload = buf[body:end]
     raw = seg.raw_options = buf[start + HEADER : body]
     if len(raw) == 12:

@@ -148,5 +148,5 @@ def test_fragments_and_other_protocols_are_dropped_and_counted() -> None:
     pair.b.on_frame(0, frames.ip_frame(MAC_A, MAC_B, A, A, 6, bytes(20)))
     assert pair.drops("b") == ["fragment", "fragment", "protocol", "not for us"]
     counted = {name: count for name, count in pair.b.counters.items() if count}
-    assert counted == {"IpReasmFails": 2, "IpInUnknownProtos": 1, "IpInAddrErrors": 1}
+    assert counted == {"IpReasmFails": 2, "IpInUnknownProtos": 1, "IpInAddrErrors": 1, "IpExtInNoECTPkts": 4}
     assert pair.b.out == []

@@ -87,7 +87,7 @@ def test_a_late_answer_lets_go_what_waited_in_order() -> None:
 def test_no_more_than_64_packets_wait_and_the_oldest_goes() -> None:
     pair = strangers()
     for number in range(70):
-        pair.a.send_ip(X, 253, bytes((number,)), 0, "experiment", "")
+        pair.a.send_ip(X, 253, bytes((number,)), "experiment", "")
     (resolution,) = pair.a.resolving.values()
     assert [packet[-1] for packet, *_ in resolution.waiting] == list(range(6, 70))
 

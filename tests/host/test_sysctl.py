@@ -24,6 +24,9 @@ LINUX = {
     "tcp_dsack": 1, "tcp_keepalive_time": 7200, "tcp_keepalive_intvl": 75, "tcp_keepalive_probes": 9,
     "tcp_early_retrans": 3, "tcp_retrans_collapse": 1, "tcp_rto_min_us": 200_000, "tcp_rto_max_ms": 120_000,
     "tcp_invalid_ratelimit": 500, "tcp_slow_start_after_idle": 1, "ip_default_ttl": 64, "icmp_echo_ignore_all": 0,
+    "ip_no_pmtu_disc": 0, "min_pmtu": 552, "mtu_expires": 600, "min_adv_mss": 256, "tcp_min_snd_mss": 48,
+    "tcp_mtu_probing": 0, "tcp_base_mss": 1024, "tcp_mtu_probe_floor": 48, "tcp_probe_threshold": 8,
+    "tcp_probe_interval": 600, "tcp_retries1": 3,
 }  # fmt: skip
 
 
@@ -39,7 +42,9 @@ def test_only_knobs_of_the_table_are_read() -> None:
         name
         for room in ("tcp", "host")
         for path in (PACKAGE / room).rglob("*.py")
-        for name in re.findall(r"sysctl\.((?:tcp|ip|icmp)_\w+|somaxconn)\b", path.read_text())
+        for name in re.findall(
+            r"sysctl\.((?:tcp|ip|icmp)_\w+|somaxconn|min_pmtu|mtu_expires|min_adv_mss)\b", path.read_text()
+        )
     }
     assert read == set(KNOBS)
 

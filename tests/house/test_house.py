@@ -107,5 +107,5 @@ def test_every_counter_is_documented_and_counted() -> None:
     counted = set()
     for path in sources():
         if path.name != "counters.py":
-            counted |= set(re.findall(r'"((?:TcpExt|Tcp|Ip|Icmp)[A-Z]\w+)"', path.read_text()))
+            counted |= set(re.findall(r'"((?:TcpExt|Tcp|IpExt|Ip|Icmp)[A-Z]\w+)"', path.read_text()))
     assert counted == set(COUNTERS)

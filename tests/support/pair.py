@@ -190,7 +190,7 @@ class Pair:
     def counter(self, host: str, name: str) -> int:
         return self.host(host).counters.get(name, 0)
 
-    def set(self, host: str, **sysctls: int) -> None:
+    def set(self, host: str, **sysctls: int | str) -> None:
         for name, value in sysctls.items():
             self.host(host).sysctl.set(name, value)
 

@@ -86,7 +86,7 @@ def test_three_later_arrives_repeat_at_once() -> None:
     assert repeat.t == pytest.approx(start + 0.1)
     assert pair.counter("a", "TcpExtTCPTimeouts") == 0
     assert pair.counter("a", "TcpExtTCPFastRetrans") == 1
-    assert pair.conn("a").ssthresh == 5
+    assert pair.conn("a").ssthresh == 7
 
 
 def test_without_sack_three_duplicate_acks_do_the_same() -> None:
@@ -120,14 +120,14 @@ def test_rto_ladder_doubles_and_ends_in_etimedout() -> None:
     assert "R" not in "".join(s.flags for s in pair.sent)
 
 
-def test_the_rto_drops_cwnd_to_one_and_halves_ssthresh() -> None:
+def test_the_rto_drops_cwnd_to_one_and_ssthresh_to_seven_tenths() -> None:
     pair = Pair(delay=50 * MS, lose=lose_nth_data(*range(1, 11)))
     client, _ = pair.open()
     pair.set("a", tcp_early_retrans=0)
     pair.call("a", "send", client, b"x" * 14480)
     pair.run(350 * MS)
     conn = pair.conn("a")
-    assert (conn.ssthresh, conn.cwnd, conn.ca_state) == (5, 1, "Loss")
+    assert (conn.ssthresh, conn.cwnd, conn.ca_state) == (7, 1, "Loss")
     pair.run(5 * SEC)
     assert pair.conn("b").recv_q == 14480
 
@@ -183,7 +183,7 @@ def test_what_holds_data_back_is_said_once() -> None:
     client, _ = pair.open()
     pair.call("a", "send", client, b"x" * 80_000)
     pair.run(2 * SEC)
-    assert pair.notes("a") == ["held: cwnd", "held: window"]
+    assert [note for note in pair.notes("a") if note.startswith("held")] == ["held: cwnd", "held: window"]
 
 
 def test_zero_window_is_probed_and_reopened() -> None:

@@ -90,6 +90,7 @@ def test_slow_start_doubles_in_a_round_trip() -> None:
 
 def test_congestion_avoidance_adds_one_in_a_round_trip() -> None:
     hand = Hand(MSS)
+    hand.pair.call("a", "setsockopt", hand.fd, "TCP_CONGESTION", "reno")
     hand.send(80_000)
     hand.pair.run(1500 * MS)  # the RTO: ssthresh becomes 5
     hand.say(ack=10_000)

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from tcplab.api.states import State
+from tcplab.engines import plugins
 from tcplab.host.machine import Machine
 from tcplab.lab.drill import polls, symbols
 from tcplab.lab.drill.polls import Blocked
@@ -16,7 +17,7 @@ from tcplab.lab.drill.script import NULL
 from tcplab.lab.drill.shell import Deed
 from tcplab.lab.drill.stack import LOCAL, REMOTE, UNSPECIFIED, Outcome, Sniffed
 from tcplab.rng import Rng
-from tcplab.tcp import user
+from tcplab.tcp import cc, user
 from tcplab.units import NEVER, SEC, US
 from tcplab.wire import ethernet, ipv4
 
@@ -29,13 +30,11 @@ _DONTWAIT: Final = 0x40
 _ERRQUEUE: Final = 0x2000
 _FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
-    tcp_fack tcp_frto tcp_reordering tcp_max_reordering tcp_recovery tcp_thin_linear_timeouts
-    tcp_congestion_control tcp_available_congestion_control tcp_allowed_congestion_control tcp_tso_win_divisor
-    tcp_pacing_ss_ratio tcp_pacing_ca_ratio tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
+    tcp_fack tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
     tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
-    tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled tcp_probe_interval
-    tcp_probe_threshold tcp_child_ehash_entries tcp_ecn_fallback tcp_reflect_tos tcp_stdurg
+    tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled
+    tcp_child_ehash_entries tcp_reflect_tos tcp_stdurg
     tcp_workaround_signed_windows mptcp.enabled enabled rmem_max wmem_max default_qdisc netdev_budget_usecs
     tcp_pingpong_thresh tcp_rcvbuf_low_rtt
 """
@@ -63,6 +62,7 @@ class Ours:
     def __init__(self, options: dict[str, str]) -> None:
         self.local = options.get("local_ip") or LOCAL
         self.remote = options.get("remote_ip") or REMOTE
+        cc.look_in(plugins.congestion)
         self.machine = Machine("dut", ipv4.address(self.local), _MAC, Rng(1))
         self.machine.learn(ipv4.address(self.remote), _PEER)
         self.machine.mtu = int(options.get("mtu") or self.machine.mtu)
@@ -341,6 +341,8 @@ class Ours:
         value = args["setting"]
         if isinstance(value, int) and value >= 1 << 31:
             value -= 1 << 32
+        if name == "TCP_CONGESTION" and isinstance(value, bytes):
+            value = value.rstrip(b"\0").decode(errors="replace")
         if name in _WITHOUT_EFFECT:
             return self._plain("getsockopt", args["fd"], "SO_TYPE")
         return self._plain("setsockopt", args["fd"], name, value)
@@ -350,6 +352,8 @@ class Ours:
 
         def attempt() -> Outcome:
             value = self.call("getsockopt", args["fd"], name)
+            if isinstance(value, str):
+                value = value.encode()
             return Outcome(out={} if isinstance(value, dict) else {"value": value})
 
         return attempt
@@ -409,9 +413,7 @@ class Ours:
         if deed.kind == "sysctl":
             if deed.name in _WITHOUT_MEANING.split():
                 return f"sysctl {deed.name} has no meaning for this stack"
-            if deed.name == "tcp_ecn" and deed.value.strip() in ("0", "2"):
-                return ""
-            self.machine.sysctl.set(deed.name, deed.value)
+            self.machine.sysctl.set(deed.name.removeprefix("route."), deed.value)
         elif deed.kind == "mtu":
             self.machine.mtu = int(deed.value)
         elif deed.kind == "forget":

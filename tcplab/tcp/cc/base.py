@@ -1,21 +1,68 @@
-"""What a congestion controller is: it sets only cwnd and ssthresh, in segments, and is told why."""
+"""What a congestion controller is: it sets only cwnd and ssthresh, in segments, and is told what happened.
+
+A connection has one of its own (`Tcb.cc`), so that a controller keeps what it must remember in itself. The names of
+the methods' counterparts in Linux's struct tcp_congestion_ops stand in brackets.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar
 
-from tcplab.tcp.tcb import Tcb
+if TYPE_CHECKING:
+    from tcplab.tcp.tcb import Tcb
 
 
-class Controller(Protocol):
-    """Loss detection and the rate during recovery live elsewhere (`tcplab.tcp.recovery`)."""
+class Controller:
+    """Loss detection and the rate during recovery live elsewhere (`tcplab.tcp.recovery`).
 
-    name: str
+    A controller must say its `name`, `ssthresh` and `on_ack`; the rest is there for those who want to know.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    """What TCP_CONGESTION calls it."""
+
+    def init(self, tcb: Tcb) -> None:
+        """The connection is open, or chose this controller later (init)."""
 
     def ssthresh(self, tcb: Tcb, why: str) -> int:
-        """The slow start threshold after `loss` or `RTO`."""
-        ...
+        """The slow start threshold after `why`: `loss`, `RTO`, `TLP` or `ECE` (ssthresh)."""
+        raise NotImplementedError
 
     def on_ack(self, tcb: Tcb, acked: int) -> None:
-        """`acked` segments were acknowledged while cwnd was the limit: grow."""
-        ...
+        """`acked` segments arrived while cwnd was the limit: grow (cong_avoid)."""
+        raise NotImplementedError
+
+    def on_sample(self, tcb: Tcb, acked: int, rtt_us: int) -> None:
+        """An ACK took `acked` segments off the queue, and measured the round trip; -1: it could not (pkts_acked)."""
+
+    def on_state(self, tcb: Tcb, state: str) -> None:
+        """`Tcb.ca_state` is about to become `state` (set_state)."""
+
+    def on_start(self, tcb: Tcb) -> None:
+        """Data leaves while nothing is in flight; `Tcb.lsndtime` says since when (CA_EVENT_TX_START)."""
+
+    def undo(self, tcb: Tcb) -> int:
+        """There was no loss: the cwnd to go back to (undo_cwnd)."""
+        return max(tcb.cwnd, tcb.prior_cwnd)
+
+
+def slow_start(tcb: Tcb, acked: int) -> int:
+    """One segment more for each that was acknowledged, up to ssthresh: how many of them are left (tcp_slow_start)."""
+    grown = min(tcb.cwnd + acked, tcb.ssthresh)
+    acked -= grown - tcb.cwnd
+    tcb.cwnd = grown
+    return acked
+
+
+def additive(tcb: Tcb, every: int, acked: int) -> None:
+    """One segment more for `every` acknowledged ones (tcp_cong_avoid_ai)."""
+    if tcb.cwnd_cnt >= every:  # saved up while more were asked for: not all at once
+        tcb.cwnd_cnt = 0
+        tcb.cwnd += 1
+    tcb.cwnd_cnt += acked
+    if tcb.cwnd_cnt >= every:
+        steps = tcb.cwnd_cnt // every
+        tcb.cwnd_cnt -= steps * every
+        tcb.cwnd += steps

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from tcplab.tcp.tcb import Tcb
+from typing import TYPE_CHECKING
+
+from tcplab.tcp.cc.base import Controller, additive, slow_start
+
+if TYPE_CHECKING:
+    from tcplab.tcp.tcb import Tcb
 
 
-class Reno:
+class Reno(Controller):
     """cwnd grows by one for each acknowledged segment below ssthresh, by one a round trip above it."""
+
+    __slots__ = ()
 
     name = "reno"
 
@@ -17,11 +24,6 @@ class Reno:
     def on_ack(self, tcb: Tcb, acked: int) -> None:
         """tcp_reno_cong_avoid."""
         if tcb.cwnd < tcb.ssthresh:
-            grown = min(tcb.cwnd + acked, tcb.ssthresh)
-            acked -= grown - tcb.cwnd
-            tcb.cwnd = grown
-        if acked > 0:
-            tcb.cwnd_cnt += acked
-            if tcb.cwnd_cnt >= tcb.cwnd:
-                tcb.cwnd_cnt -= tcb.cwnd
-                tcb.cwnd += 1
+            acked = slow_start(tcb, acked)
+        if acked:
+            additive(tcb, tcb.cwnd, acked)

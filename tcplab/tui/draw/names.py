@@ -16,6 +16,7 @@ TIMERS: Final = {
     "persist": "persist",
     "keepalive": "keepalive",
     "tlp": "TLP",
+    "reo": "RACK",
     "timewait": "2MSL",
     "finwait2": "FIN_WAIT_2",
     "synack": "SYN,ACK",

@@ -1,0 +1,141 @@
+"""RACK, RFC 8985, as Linux has it (tcp_recovery.c): a segment is lost when one that was sent later has arrived.
+
+Time decides, not a count: `reo_wnd` is how long an overtaken segment may still come. Without SACK the rules of NewReno
+(RFC 6582) stand in.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tcplab.tcp import seq, timers
+from tcplab.tcp.acked import Acked
+from tcplab.tcp.tcb import LOSS, RECOVERY, REO, SentSeg, Tcb
+from tcplab.units import MS, US, Nanos, Seq
+
+REF: Final = "RFC 8985 6.2"
+RECOVERY_THRESH: Final = 16
+"""So many recoveries a widened reo_wnd is kept."""
+STATIC_REO_WND, NO_DUPTHRESH = 2, 4
+"""Bits of tcp_recovery."""
+TIMEOUT_MIN: Final[Nanos] = 2 * MS
+"""Linux TCP_TIMEOUT_MIN_US."""
+_NO_RTT: Final = 0xFFFFFFFF
+_MOST_STEPS: Final = 255
+
+
+def min_rtt(tcb: Tcb) -> int:
+    """Microseconds; endless as long as none was measured (tcp_min_rtt)."""
+    return tcb.rtt_min or _NO_RTT
+
+
+def sent_after(sent: Nanos, end: Seq, other: Nanos, other_end: Seq) -> bool:
+    """Of two segments of one moment the one further on was sent later (tcp_skb_sent_after)."""
+    return sent > other or (sent == other and seq.after(end, other_end))
+
+
+def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos) -> None:
+    """A segment arrived: is it the newest of those that did (6.2 step 2, tcp_rack_advance)?
+
+    An ACK that comes sooner than any round trip after a repeat is the ACK of the original.
+    """
+    took = (tcb.host.now - sent) // US
+    if repeated and took < min_rtt(tcb):
+        return
+    tcb.rack_advanced = True
+    tcb.rack_rtt = took
+    if sent > tcb.rack_sent or (sent == tcb.rack_sent and seq.after(end, tcb.rack_end)):
+        tcb.rack_sent = sent
+        tcb.rack_end = end
+
+
+def reo_wnd(tcb: Tcb) -> int:
+    """How long to wait for an overtaken segment, microseconds: not at all while none ever was (tcp_rack_reo_wnd)."""
+    if not tcb.reord_seen:
+        if tcb.ca_state == RECOVERY or tcb.ca_state == LOSS:
+            return 0
+        if tcb.sacked_out >= tcb.reordering and not tcb.host.sysctl.tcp_recovery & NO_DUPTHRESH:
+            return 0
+    return min((min_rtt(tcb) >> 2) * tcb.reo_wnd_steps, tcb.srtt >> 3)
+
+
+def time_left(tcb: Tcb, entry: SentSeg, wait: int) -> int:
+    """Microseconds until `entry` counts as lost: a round trip after it was sent, and `wait` (tcp_rack_skb_timeout)."""
+    return tcb.rack_rtt + wait - (tcb.host.now - entry.sent) // US
+
+
+def mark_skb_lost(tcb: Tcb, entry: SentSeg) -> None:
+    """`entry`, or its repeat, is lost (tcp_mark_skb_lost)."""
+    if entry.sacked:
+        return
+    if not entry.lost:
+        entry.lost = True
+        tcb.lost_out += 1
+        tcb.lost += 1
+    elif entry.retrans:
+        entry.retrans = False
+        tcb.retrans_out -= 1
+        tcb.lost += 1
+        tcb.host.counters["TcpExtTCPLostRetransmit"] += 1
+
+
+def detect_loss(tcb: Tcb) -> int:
+    """Mark what is lost by now (6.2 step 5, tcp_rack_detect_loss).
+
+    How many microseconds until the rest of what was overtaken is due; 0: nothing more.
+    """
+    wait = reo_wnd(tcb)
+    longest = 0
+    lost = []
+    for entry in tcb.tsorted:
+        if entry.lost and not entry.retrans:
+            continue
+        if not sent_after(tcb.rack_sent, tcb.rack_end, entry.sent, entry.end):
+            break
+        left = time_left(tcb, entry, wait)
+        if left <= 0:
+            mark_skb_lost(tcb, entry)
+            lost.append(entry)
+        elif left > longest:
+            longest = left
+    for entry in lost:
+        del tcb.tsorted[entry]
+    return longest
+
+
+def mark_lost(tcb: Tcb) -> bool:
+    """Look for losses if an ACK told anything new. True: the reordering timer runs (tcp_rack_mark_lost)."""
+    if not tcb.rack_advanced:
+        return False
+    tcb.rack_advanced = False
+    left = detect_loss(tcb)
+    if left:
+        due = tcb.host.now + left * US + TIMEOUT_MIN
+        timers.arm(tcb, REO, due, "a later segment arrived: this long an overtaken one may still come", REF)
+    return left > 0
+
+
+def update_reo_wnd(tcb: Tcb, acked: Acked) -> None:
+    """A D-SACK tells that we did not wait enough: wait longer, for a while (6.2 step 4, tcp_rack_update_reo_wnd)."""
+    if not acked.prior_delivered or tcb.host.sysctl.tcp_recovery & STATIC_REO_WND:
+        return
+    if acked.prior_delivered < tcb.rack_last_delivered:  # once a round trip is enough
+        tcb.rack_dsack_seen = False
+    if tcb.rack_dsack_seen:
+        tcb.reo_wnd_steps = min(_MOST_STEPS, tcb.reo_wnd_steps + 1)
+        tcb.rack_dsack_seen = False
+        tcb.rack_last_delivered = tcb.delivered
+        tcb.reo_wnd_persist = RECOVERY_THRESH
+    elif not tcb.reo_wnd_persist:
+        tcb.reo_wnd_steps = 1
+
+
+def newreno_mark_lost(tcb: Tcb, advanced: bool) -> None:
+    """Without SACK: three duplicate ACKs, or a partial ACK in recovery, tell that the first is lost (RFC 6582 3.2)."""
+    before_recovery = tcb.ca_state not in (RECOVERY, LOSS)
+    if (before_recovery and tcb.sacked_out >= tcb.reordering) or (tcb.ca_state == RECOVERY and advanced):
+        if tcb.rtx[0].lost:
+            return
+        if len(tcb.rtx) > 1:
+            tcb.rtx[1].starts = True
+        mark_skb_lost(tcb, tcb.rtx[0])
