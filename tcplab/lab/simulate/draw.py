@@ -30,9 +30,16 @@ from tcplab.units import MS, SEC, US, Nanos
 T = TypeVar("T")
 _WAYS: Final = ("a>b", "b>a")
 _HOSTS: Final = ("a", "b")
-_UNSUITABLE: Final = ("tcp_fastopen_key", "ip_local_port_range", "ip_default_ttl", "icmp_echo_ignore_all")
+_UNSUITABLE: Final = (
+    "tcp_fastopen_key",
+    "ip_local_port_range",
+    "ip_default_ttl",
+    "icmp_echo_ignore_all",
+    *(name for name, knob in KNOBS.items() if knob.accepts.endswith("can only be read")),
+)
 _KNOBS: Final = tuple(name for name in KNOBS if name not in _UNSUITABLE)
 _CALM_KNOBS: Final = tuple(name for name in _KNOBS if name not in situation.PATIENCE + situation.QUEUES)
+_CONTROLS: Final = ("reno", "cubic")
 _MSG_EOR, _MSG_MORE, _MSG_ZEROCOPY = 0x80, 0x8000, 0x4000000
 _MOST: Final = 40_000
 """Octets that one side writes, mostly far fewer."""
@@ -113,7 +120,8 @@ class _Drawing:
 
     def _value(self, name: str) -> int | tuple[int, ...] | str:
         knob, dice = KNOBS[name], self.dice
-        assert not isinstance(knob.default, str)
+        if isinstance(knob.default, str):
+            return dice.one(_CONTROLS)
         if isinstance(knob.default, tuple):
             least = 1 if self.wild else situation.LEAST_BUFFER
             return tuple(sorted(dice.scale(least, min(knob.high, 1 << 22)) for _ in knob.default))
@@ -169,13 +177,16 @@ class _Drawing:
         """An option that any application may set, and a value within its range."""
         dice = self.dice
         calm = ("TCP_NODELAY", "TCP_CORK", "TCP_QUICKACK", "SO_RCVBUF", "SO_SNDBUF", "TCP_MAXSEG", "TCP_WINDOW_CLAMP",
-                "TCP_NOTSENT_LOWAT", "SO_ZEROCOPY", "TCP_INQ", "SO_REUSEADDR", "SO_TIMESTAMPING")  # fmt: skip
+                "TCP_NOTSENT_LOWAT", "SO_ZEROCOPY", "TCP_INQ", "SO_REUSEADDR", "SO_TIMESTAMPING", "TCP_CONGESTION",
+                "IP_TOS", "IP_MTU_DISCOVER")  # fmt: skip
         wild = ("SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT", "TCP_LINGER2",
                 "TCP_SYNCNT", "SO_LINGER", "TCP_FASTOPEN_NO_COOKIE")  # fmt: skip
         name = dice.one(calm + wild if self.wild else calm)
         option = OPTIONS[name]
         if name == "SO_LINGER":
             return name, (1, dice.between(0, 5))
+        if name == "TCP_CONGESTION":
+            return name, dice.one(_CONTROLS)
         if option.unit == "bool":
             return name, dice.between(0, 1)
         if name == "TCP_MAXSEG":
@@ -184,6 +195,8 @@ class _Drawing:
             return name, dice.between(0, 1023)
         if name == "TCP_LINGER2":
             return name, dice.between(-1, 120)
+        if name == "IP_MTU_DISCOVER":
+            return name, dice.between(0, 5)
         return name, dice.scale(max(option.low, 1), min(option.high, 1 << 17))
 
     def _call(self, number: int, server: str, port: int) -> None:

@@ -95,6 +95,7 @@ class RoughWorld(World):
 
     def __init__(self, plan: Plan, look: Callable[[], None], seen: Callable[[str, bytes], None], trace: bool) -> None:
         super().__init__(api_plan.Plan(plan.seed, plan.delay), "sim", trace)
+        self.machines = {name: host for name, host in self.hosts.items() if isinstance(host, Machine)}
         self._look = look
         self._seen = seen
         self.digest = sha256()
@@ -105,12 +106,12 @@ class RoughWorld(World):
             if isinstance(item, Knob):
                 self.loop.at(item.at, partial(self._turn, item), "a sysctl")
             elif isinstance(item, Path):
-                self.hosts[item.host].mtu = item.mtu
+                self.machines[item.host].mtu = item.mtu
             elif isinstance(item, Wrap):
-                self.hosts[item.host].isn = NearTheEnd(self.rng, item)
+                self.machines[item.host].isn = NearTheEnd(self.rng, item)
 
     def _turn(self, knob: Knob) -> None:
-        self.hosts[knob.host].call(self.loop.now, "sysctl", knob.name, knob.value)
+        self.machines[knob.host].call(self.loop.now, "sysctl", knob.name, knob.value)
 
     def forge(self, item: Forge, host: Machine, tcb: Tcb | None, port: int) -> None:
         """What the third party sends now."""

@@ -111,7 +111,7 @@ class Situation:
             return self.impatient or hasty or slow or self._queues
         if number == errno.ECONNREFUSED:
             serve = self.serve(call)
-            return call.how == "both" or serve is None or serve.ends > 0
+            return call.how != "connect" or serve is None or serve.ends > 0  # Fast Open's server can reset a SYN_SENT
         return number in _RESET
 
 

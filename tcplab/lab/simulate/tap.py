@@ -11,7 +11,7 @@ from tcplab.lab.simulate.stage import Stage
 from tcplab.lab.simulate.streams import Side, Violation
 from tcplab.wire import ethernet, ipv4
 from tcplab.wire import tcp as wire_tcp
-from tcplab.wire.tcp import SYN
+from tcplab.wire.tcp import ACK, SYN
 
 _MASK: Final = 0xFFFFFFFF
 _MOST_AHEAD: Final = 1 << 24
@@ -28,7 +28,8 @@ class Tap:
         """Where each direction's data begins: a cookie, or a port used twice, gives it several beginnings."""
         self._speaks: dict[tuple[int, int, int, int], Side | None] = {}
         self.sent = {"a": 0, "b": 0}
-        """TCP segments that each host put on the wire."""
+        self.syn_acks = {"a": 0, "b": 0}
+        """TCP segments that each host put on the wire, and those of them that were SYN,ACKs."""
 
     def seen(self, src: str, frame: bytes) -> None:
         """A frame of a host enters the wire."""
@@ -37,8 +38,9 @@ class Tap:
         ip = ipv4.parse(frame, ethernet.HEADER)
         if ip.proto != ipv4.PROTO_TCP:
             return
-        self.sent[src] += 1
         seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
+        self.sent[src] += 1
+        self.syn_acks[src] += seg.flags & (SYN | ACK) == SYN | ACK
         flow = (ip.src, seg.sport, ip.dst, seg.dport)
         if seg.flags & SYN:
             first = (seg.seq + 1) & _MASK
