@@ -6,6 +6,7 @@ import errno
 
 from tcplab.api.states import Cause
 from tcplab.tcp import (
+    autotune,
     delack,
     ecn,
     fastopen,
@@ -72,6 +73,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
     ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
+    tcb.tsorted.pop(syn, None)
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
     tcb.retrans_out -= syn.retrans
@@ -121,11 +123,18 @@ def established(tcb: Tcb) -> None:
     opened(tcb)
 
 
-def opened(tcb: Tcb) -> None:
-    """The handshake is over, by whichever road: buffers grow, keepalive starts, a close() that waited is done."""
+def init_transfer(tcb: Tcb) -> None:
+    """Data may flow, with Fast Open before the handshake is over: buffers grow (tcp_init_transfer)."""
     mtu_probe.init(tcb)
     rcvbuf.opened(tcb)
+    autotune.opened(tcb)
     sndbuf.expand(tcb)
+
+
+def opened(tcb: Tcb) -> None:
+    """The handshake is over, by whichever road: keepalive starts, a close() that waited is done."""
+    if not tcb.space:
+        init_transfer(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:
