@@ -89,6 +89,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.bytes_received = len(seg.payload)
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
+    conn.fastopen_child = True
     syn_sent.init_transfer(conn)
     conn.cc.init(conn)
     listener.fastopen.qlen += 1
