@@ -177,7 +177,8 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
+    tcb.ident = (tcb.ident + 1) & 0xFFFF
+    tcb.host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, False, tcb.tos, tcb.df)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
@@ -226,7 +227,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
-    if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
+    if rest and not tcb.rtx and timers.pending(tcb) < 0:
         timers.arm_persist(tcb)
 
 
@@ -257,8 +258,6 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
 
 def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
     """Send the next burst, or say what holds it back."""
-    if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
-        cwnd.restart(tcb)
     mss = current_mss(tcb)
     size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
     if held:
@@ -300,6 +299,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
+    entry.order = tcb.segs_out
     entry.push = marked
     if tcb.eor:
         while tcb.eor and seq.before(tcb.eor[0], end):

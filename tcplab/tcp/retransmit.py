@@ -73,6 +73,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     tcb.total_retrans += 1
     entry.ever = True
     entry.sent = host.now
+    entry.order = tcb.segs_out
     entry.delivered = tcb.delivered
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None

@@ -46,7 +46,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "starts", "syn",
+        "delivered", "end", "eor", "ever", "fin", "lost", "order", "push", "retrans", "sacked", "sent", "seq", "starts",
+        "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
@@ -69,6 +70,8 @@ class SentSeg:
         """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
         self.delivered = 0
         """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
+        self.order = 0
+        """How many segments left before it: in virtual time many leave in one instant."""
 
 
 class Owner(Protocol):
@@ -123,16 +126,16 @@ class Tcb:
         "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate",
         "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since",
         "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
-        "rack_last_delivered", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
-        "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver",
-        "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp",
-        "retransmits", "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar",
-        "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
-        "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
-        "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh",
-        "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off",
-        "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss",
-        "user_timeout", "write_pending", "wscale_ok", "wstamp",
+        "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
+        "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request",
+        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto",
+        "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks",
+        "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml",
+        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space",
+        "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans",
+        "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker",
+        "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -321,6 +324,7 @@ class Tcb:
         """What is on the way, in the order of sending (Linux tsorted_sent_queue)."""
         self.rack_sent: Nanos = -1
         self.rack_end: Seq = 0
+        self.rack_order = 0
         self.rack_rtt = 0
         """Its round trip, microseconds."""
         self.rack_advanced = self.rack_dsack_seen = False

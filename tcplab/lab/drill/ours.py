@@ -8,13 +8,14 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, Final
 
+from tcplab.api.counters import COUNTERS
 from tcplab.api.states import State
 from tcplab.engines import plugins
 from tcplab.host.machine import Machine
 from tcplab.lab.drill import polls, symbols
 from tcplab.lab.drill.polls import Blocked
 from tcplab.lab.drill.script import NULL
-from tcplab.lab.drill.shell import Deed
+from tcplab.lab.drill.shell import Deed, wrong_count
 from tcplab.lab.drill.stack import LOCAL, REMOTE, UNSPECIFIED, Outcome, Sniffed
 from tcplab.rng import Rng
 from tcplab.tcp import cc, user
@@ -420,8 +421,10 @@ class Ours:
             self.machine.fastopen.peers.clear()
         elif deed.kind == "nstat":
             self.counted = dict(self.machine.counters)
-        elif deed.kind == "counted" and self.machine.counters.get(deed.name, 0) == self.counted.get(deed.name, 0):
-            return "that it did not"
+        elif deed.kind == "counted":
+            if deed.name not in COUNTERS:
+                return "there is no such counter"
+            return wrong_count(deed, self.machine.counters.get(deed.name, 0) - self.counted.get(deed.name, 0))
         return ""
 
 
