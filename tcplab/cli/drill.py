@@ -15,9 +15,22 @@ from tcplab.cli import exits
 @click.option("--exact", is_flag=True, help="Times to the microsecond (ours), and nothing left on the wire at the end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per script.")
 @click.option("-D", "--define", "defines", multiple=True, metavar="NAME=VALUE", help="What a word stands for.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="So many at a time: the kernel's take real time, and mostly wait.",
+)
 @click.option("--quiet", is_flag=True, help="Only the summary.")
 def command(
-    paths: tuple[Path, ...], stack: str, exact: bool, as_json: bool, defines: tuple[str, ...], quiet: bool
+    paths: tuple[Path, ...],
+    stack: str,
+    exact: bool,
+    as_json: bool,
+    defines: tuple[str, ...],
+    jobs: int,
+    quiet: bool,
 ) -> int:
     """Play packet scripts, files or all below a folder; 0 when each one passed.
 
@@ -39,10 +52,8 @@ def command(
         raise exits.Refused(str(missing), exits.USAGE) from None
     if not files:
         raise exits.Refused("there is no .pkt file in that folder", exits.USAGE)
-    make = drill.maker(stack)
     verdicts = []
-    for path in files:
-        verdict = drill.play(path, make, exact, meant)
+    for verdict in drill.play_all(files, stack, exact, meant, jobs):
         verdicts.append(verdict)
         if as_json:
             click.echo(msgspec.json.encode(verdict).decode())

@@ -32,6 +32,15 @@ def test_the_exit_code_says_what_was_found(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == f"{tmp_path}  1 passed, 1 failed, 1 refused, 1 not here"
 
 
+def test_jobs_change_nothing_but_the_time(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.pkt").write_text(BAD if number == 3 else GOOD)
+    one, four = drill(str(tmp_path)), drill(str(tmp_path), "--jobs", "4")
+    assert four.returncode == one.returncode == 1
+    assert four.stdout == one.stdout
+    assert drill(str(tmp_path), "--jobs", "0").returncode == 2
+
+
 def test_a_folder_is_summed_up(tmp_path: Path) -> None:
     for name in ("a/one", "a/two", "b/three"):
         path = tmp_path / f"{name}.pkt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +81,24 @@ def play(path: Path, make: Make = Ours, exact: bool = False, defines: dict[str, 
     finally:
         stack.close()
     return Verdict(file, PASSED, notes=runner.story.notes, events=len(script.events))
+
+
+def play_all(
+    paths: list[Path], stack: str, exact: bool = False, defines: dict[str, str] | None = None, jobs: int = 1
+) -> Iterator[Verdict]:
+    """Each on a fresh `stack`, `jobs` at a time, each of these in a process of its own; the verdicts in order."""
+    one = partial(_play_on, stack, exact, defines)
+    if jobs == 1:
+        yield from map(one, paths)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(one, paths)
+
+
+def _play_on(stack: str, exact: bool, defines: dict[str, str] | None, path: Path) -> Verdict:
+    return play(path, maker(stack), exact, defines)
 
 
 def story(file: str, steps: list[Step], difference: Difference) -> str:
