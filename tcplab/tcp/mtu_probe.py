@@ -68,7 +68,7 @@ def probe(tcb: Tcb, why: str) -> str:
     flight = tcb.in_flight
     if seq.diff(tcb.snd_nxt, tcb.snd_una) + needed > tcb.snd_wnd or (flight and flight + 2 > tcb.cwnd):
         return "MTU probe"
-    if flight + 2 > tcb.cwnd or any(seq.diff(end, tcb.snd_nxt) < size for end, _ in tcb.eor):
+    if flight + 2 > tcb.cwnd or any(seq.diff(end, tcb.snd_nxt) < size for end in tcb.eor):
         return ""
     search.first = tcb.snd_nxt
     told = f"probe of the path's MTU, between {search.low} and {search.high} octets: a packet of"

@@ -163,11 +163,22 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
-    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one)."""
+    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one).
+
+    What makes more than half of the greatest window without PSH is pushed (forced_push).
+    """
     if seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
+        mark_push(tcb)
         push(tcb, why)
     elif len(tcb.skbs) == 1:
         push(tcb, why, most=tso.segments(tcb))
+
+
+def mark_push(tcb: Tcb) -> None:
+    """What was written last is to be pushed (tcp_mark_push)."""
+    tcb.pushed_seq = tcb.data_end
+    if not tcb.psh or tcb.psh[-1] != tcb.pushed_seq:
+        tcb.psh += (tcb.pushed_seq,)
 
 
 def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
@@ -190,13 +201,20 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     if tcb.mtup is not None and tcb.mtup.enabled and most > 1:
         held = mtu_probe.probe(tcb, why)
         rest = unsent(tcb)
+    left = several = 0
     while rest and not held and most:
+        begins = not left
+        if begins:
+            left = several = _burst(tcb, most, more, force)
         most -= 1
-        held = _next(tcb, rest, why, more, force)
+        left -= 1
+        held = _next(tcb, rest, why, more, force, several > 1 and not left)
+        if not held:
+            tcb.rtx[-1].starts = begins
         rest = unsent(tcb)
     sent = tcb.snd_nxt != first
     if sent:
-        sndbuf.sent(tcb, first, before)
+        sndbuf.sent(tcb, before)
     if tcb.chrono:
         _measure(tcb, held)
     if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
@@ -234,15 +252,33 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
-def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
+def _burst(tcb: Tcb, most: int, more: bool, force: bool) -> int:
+    """How many segments leave as one: of the first sk_buff that was not sent, as many as cwnd, the window and the size
+    of a burst allow (tcp_write_xmit, tcp_mss_split_point).
+    """
+    begin = tcb.snd_nxt
+    end = next((later for later in tcb.skbs if seq.after(later, begin)), tcb.data_end)
+    mss = current_mss(tcb)
+    octets = seq.diff(end, begin)
+    if octets <= mss:
+        return 1
+    room = seq.diff(tcb.snd_una, begin) + tcb.snd_wnd
+    allowed = min(tso.segments(tcb), tcb.cwnd - tcb.in_flight, most)
+    whole, part = divmod(octets, mss)
+    if whole >= allowed or octets > room:
+        return max(min(allowed, room // mss), 1)
+    held = end == tcb.data_end and not (tcb.fin_queued or force) and (tcb.cork or more or _nagle(tcb))
+    return whole + (part > 0 and not held)
+
+
+def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool, ends_burst: bool) -> str:
     """Send the next segment, or say what holds it back."""
     data = rest - tcb.fin_queued
     mss = current_mss(tcb)
     size = data if data < mss else mss
     last = size == data
-    marked = seq.after(tcb.marked_seq, tcb.snd_nxt)
     if tcb.eor:
-        size, last, marked = _up_to_eor(tcb, size, last, marked)
+        size, last = _up_to_eor(tcb, size, last)
     fin = last and tcb.fin_queued
     if tcb.in_flight >= tcb.cwnd and not (fin and not size):
         return "cwnd"
@@ -256,21 +292,29 @@ def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool) -> str:
     if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
         cwnd.restart(tcb)
     first = tcb.snd_nxt
-    push_it = size > 0 and ((last and marked) or _forced_push(tcb, first, size))
-    _send(tcb, first, size, fin, push_it, why)
+    _send(tcb, first, size, fin, size > 0 and _marked(tcb, seq.add(first, size)), why, ends_burst)
     if size < mss:
         tcb.snd_sml = seq.add(first, size)
     return ""
 
 
-def _up_to_eor(tcb: Tcb, size: int, last: bool, marked: bool) -> tuple[int, bool, bool]:
-    """A segment ends where a send() with MSG_EOR ended: its size, whether it is a last one, and is to be pushed."""
-    while tcb.eor and not seq.after(tcb.eor[0][0], tcb.snd_nxt):
-        del tcb.eor[0]
-    if not tcb.eor or seq.diff(tcb.eor[0][0], tcb.snd_nxt) > size:
-        return size, last, marked
-    end, push_it = tcb.eor[0]
-    return seq.diff(end, tcb.snd_nxt), True, push_it
+def _marked(tcb: Tcb, end: Seq) -> bool:
+    """Does the segment that ends at `end` carry PSH? It was written last, or much was written before it."""
+    while tcb.psh and seq.before(tcb.psh[0], end):
+        tcb.psh = tcb.psh[1:]
+    if not tcb.psh or tcb.psh[0] != end:
+        return False
+    tcb.psh = tcb.psh[1:]
+    return True
+
+
+def _up_to_eor(tcb: Tcb, size: int, last: bool) -> tuple[int, bool]:
+    """A segment ends where a send() with MSG_EOR ended: its size, and whether it is a last one."""
+    while tcb.eor and not seq.after(tcb.eor[0], tcb.snd_nxt):
+        tcb.eor = tcb.eor[1:]
+    if not tcb.eor or seq.diff(tcb.eor[0], tcb.snd_nxt) > size:
+        return size, last
+    return seq.diff(tcb.eor[0], tcb.snd_nxt), True
 
 
 def _nagle(tcb: Tcb) -> bool:
@@ -280,15 +324,15 @@ def _nagle(tcb: Tcb) -> bool:
     return seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
 
 
-def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -> None:
+def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str, ends_burst: bool = False) -> None:
+    """`push_it`: PSH belongs to it; `ends_burst`: it carries PSH because several leave as one (__tcp_transmit_skb)."""
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
     end = seq.add(first, size + fin)
-    if push_it:
+    if push_it or ends_burst:
         flags |= PSH
-        tcb.pushed_seq = end if not fin else seq.add(first, size)
     if fin:
         flags |= FIN
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
@@ -300,7 +344,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
-    entry.eor = bool(tcb.eor) and tcb.eor[0][0] == end
+    entry.eor = bool(tcb.eor) and tcb.eor[0] == end
     entry.delivered = tcb.delivered
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
@@ -312,11 +356,6 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str) -
         timers.stop(tcb, PERSIST)
 
 
-def _forced_push(tcb: Tcb, first: Seq, size: int) -> bool:
-    """Half of the greatest window went out without PSH: set one (Linux forced_push)."""
-    return seq.diff(seq.add(first, size), tcb.pushed_seq) > tcb.max_window >> 1
-
-
 def push_one(tcb: Tcb, why: str) -> bool:
     """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
     first = tcb.snd_nxt
@@ -325,8 +364,8 @@ def push_one(tcb: Tcb, why: str) -> bool:
     fin = size == data and tcb.fin_queued
     if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
         before = len(tcb.rtx)
-        _send(tcb, first, size, fin, size == data, why)
-        sndbuf.sent(tcb, first, before)
+        _send(tcb, first, size, fin, size > 0 and _marked(tcb, seq.add(first, size)), why)
+        sndbuf.sent(tcb, before)
         cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
 
@@ -345,7 +384,7 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
         first = tcb.snd_nxt
         before = len(tcb.rtx)
         _send(tcb, first, size, False, True, why)
-        sndbuf.sent(tcb, first, before)
+        sndbuf.sent(tcb, before)
         timers.rearm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1

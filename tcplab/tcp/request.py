@@ -333,7 +333,7 @@ def make_connection(request: Request) -> Connection:
     conn = Connection(host, host.addr, listener.port, request.raddr, request.rport)
     conn.iss, conn.irs = request.iss, request.irs
     conn.snd_una = request.iss
-    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(request.iss, 1)
+    conn.snd_nxt = conn.snd_base = seq.add(request.iss, 1)
     conn.rcv_nxt = conn.rcv_wup = request.rcv_nxt
     conn.rcv_wnd = conn.rcv_ssthresh = request.rcv_wnd
     conn.clamp = min(listener.window_clamp or conn.clamp, window.MAX_UNSCALED << request.rcv_wscale)

@@ -43,10 +43,12 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
     """
     size, done = len(data), 0
     whole = tso.goal(tcb)
+    if tcb.psh and _goes_on(tcb, whole) and tcb.psh[-1] == tcb.data_end:
+        tcb.psh = tcb.psh[:-1]  # it is not the end any more
     while True:
         end = tcb.data_end
         room = whole - seq.diff(end, tcb.skbs[-1]) if tcb.skbs else 0
-        if room <= 0 or (tcb.eor and tcb.eor[-1][0] == end):
+        if room <= 0 or (tcb.eor and tcb.eor[-1] == end):
             if not free(tcb):
                 tcb.nospace = True
                 return done
@@ -54,6 +56,8 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
                 chrono.start(tcb, chrono.BUSY)
             tcb.skbs.append(end)
             room = whole
+        elif tcb.psh and tcb.psh[-1] == end:  # PSH is the sk_buff's: it moves to where that ends now
+            tcb.psh = (*tcb.psh[:-1], seq.add(end, min(room, size - done)))
         step = min(room, size - done)
         tcb.sndq += data if step == size else data[done : done + step]
         done += step
@@ -62,35 +66,22 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
         push()
 
 
-def sent(tcb: Tcb, at: int, entry: int) -> None:
-    """All from `at` up to snd_nxt left: an sk_buff is cut where the window cut it (tso_fragment).
+def _goes_on(tcb: Tcb, whole: int) -> bool:
+    """Is what is written next added to the last sk_buff?"""
+    end = tcb.data_end
+    return bool(tcb.skbs) and seq.diff(end, tcb.skbs[-1]) < whole and (not tcb.eor or tcb.eor[-1] != end)
 
-    `entry` is where they begin in the retransmission queue: there each sk_buff begins with a segment.
-    """
-    rtx = tcb.rtx
-    for later in rtx[entry + 1 :]:
-        later.starts = later.end == seq.add(later.seq, later.fin)  # a bare FIN is one of its own
+
+def sent(tcb: Tcb, entry: int) -> None:
+    """What stands in the retransmission queue from `entry` on left: an sk_buff is cut where a burst ended."""
     end = tcb.data_end
     stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
+    for later in tcb.rtx[entry:]:
+        if later.starts and later.seq != end:  # a FIN alone has none here
+            tcb.skbs_sent.append(later.seq)
     skbs = tcb.skbs
-    if at == end:  # a FIN alone
-        return
-    if len(skbs) == 1 and skbs[0] == at and stop == end and seq.diff(end, at) <= tcb.mss:  # one small one, whole
+    while skbs and seq.before(skbs[0], stop):
         del skbs[0]
-        tcb.skbs_sent.append(at)
-        return
-    most = tso.segments(tcb) * tcb.mss
-    while seq.before(at, stop):
-        if skbs and skbs[0] == at:
-            del skbs[0]
-        tcb.skbs_sent.append(at)
-        while entry < len(rtx) and seq.before(rtx[entry].seq, at):
-            entry += 1
-        if entry < len(rtx):
-            rtx[entry].starts = True
-        at = seq.add(at, most)
-        if skbs and seq.after(at, skbs[0]):
-            at = skbs[0]
     if stop != end and not (skbs and skbs[0] == stop):
         skbs.insert(0, stop)
 

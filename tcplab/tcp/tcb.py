@@ -117,16 +117,16 @@ class Tcb:
         "delivered_ce", "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires",
         "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host",
         "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime",
-        "lsndtime", "marked_seq", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
-        "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner",
-        "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out",
-        "probes_since", "prr_delivered", "prr_out", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen",
-        "rack_end", "rack_last_delivered", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
-        "rcvskbs", "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out",
-        "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq",
-        "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in",
-        "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
+        "lsndtime", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
+        "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate",
+        "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since",
+        "prr_delivered", "prr_out", "psh", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
+        "rack_last_delivered", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
+        "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs",
+        "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp",
+        "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx",
+        "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
+        "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
         "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state", "syn_data_acked",
         "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent",
         "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
@@ -162,10 +162,12 @@ class Tcb:
         self.snd_wl1: Seq = 0
         self.snd_sml: Seq = 0
         self.pushed_seq: Seq = 0
-        self.marked_seq: Seq = 0
-        """The end of the newest data that send() wants to be pushed: all but that of MSG_MORE (tcp_mark_push)."""
-        self.eor: list[tuple[Seq, bool]] = []
-        """Where a send() with MSG_EOR ended and no segment may go on; and whether it is to be pushed."""
+        self.psh: tuple[Seq, ...] = ()
+        """Where unsent data ends that is to be pushed: of each send() without MSG_MORE, and after half of the window
+        (tcp_mark_push).
+        """
+        self.eor: tuple[Seq, ...] = ()
+        """Where a send() with MSG_EOR ended and no segment may go on."""
         self.snd_wscale = 0
         self.max_window = 0
         self.sndq = bytearray()

@@ -58,7 +58,7 @@ def connect(
         host.counters["TcpExtTWRecycled"] += 1
     conn.ident = conn.iss & 0xFFFF
     conn.snd_una = conn.iss
-    conn.snd_nxt = conn.snd_base = conn.marked_seq = seq.add(conn.iss, 1)
+    conn.snd_nxt = conn.snd_base = seq.add(conn.iss, 1)
     host.flows[conn.key] = conn
     machine.enter(conn, Cause.ACTIVE_OPEN, "connect()", "RFC 9293 3.10.1")
     if data is None and conn.attempt is not None and conn.attempt.room:
@@ -121,15 +121,17 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
     if flags & MSG_OOB:
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
     if cuts:
-        tcb.eor += [(seq.add(tcb.data_end, cut), True) for cut in cuts]
+        ends = tuple(seq.add(tcb.data_end, cut) for cut in cuts)
+        tcb.eor += ends
+        tcb.psh += ends
     taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)
-    if not more:
-        tcb.marked_seq = tcb.data_end
+    if not more or seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
+        output.mark_push(tcb)
     if flags & MSG_EOR and taken == len(data):
-        tcb.eor.append((tcb.data_end, not more))
+        tcb.eor += (tcb.data_end,)
     if tcb.notices is not None:
         tcb.notices.written(tcb, taken, flags)
     output.push(tcb, "data from send()", more)
