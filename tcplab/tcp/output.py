@@ -111,7 +111,9 @@ def send_syn(
     tcb.segs_out += 1
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
+    host.send_tcp(
+        tcb.raddr, segment, tcb.ident, why, ref, rtx or with_ack, tcb.tos, tcb.df
+    )  # the SYN,ACK repeats our SYN
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:

@@ -203,6 +203,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
     if tcb.over:
         pass
     elif tcb.state is State.SYN_SENT:
+        counters["TcpExtTCPAbortOnData"] += bool(linger[0] and linger[1] == 0)
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
         counters["TcpExtTCPAbortOnClose"] += 1
