@@ -347,7 +347,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str, e
     entry = SentSeg(first, end, host.now, False, fin)
     entry.push = push_it
     entry.eor = bool(tcb.eor) and tcb.eor[0] == end
-    entry.delivered = tcb.delivered
+    entry.delivered, entry.serial = tcb.delivered, tcb.segs_out
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end

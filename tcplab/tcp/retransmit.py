@@ -72,7 +72,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     tcb.total_retrans += 1
     entry.ever = True
     entry.sent = host.now
-    entry.delivered = tcb.delivered
+    entry.delivered, entry.serial = tcb.delivered, tcb.segs_out
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None
     if entry.syn:

@@ -44,7 +44,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "starts", "syn",
+        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "serial", "starts",
+        "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
@@ -65,6 +66,8 @@ class SentSeg:
         """A send() with MSG_EOR ended with it: nothing is added."""
         self.starts = True
         """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
+        self.serial = 0
+        """In which order segments were sent: Tcb.segs_out before it. Several may leave in one nanosecond here."""
         self.delivered = 0
         """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
 
@@ -121,7 +124,7 @@ class Tcb:
         "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate",
         "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since",
         "prr_delivered", "prr_out", "psh", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
-        "rack_last_delivered", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
+        "rack_last_delivered", "rack_rtt", "rack_serial", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh",
         "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs",
         "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp",
         "retransmits", "reuse", "reuseport", "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx",
@@ -307,7 +310,8 @@ class Tcb:
         # RACK: the newest segment that arrived, and how long an overtaken one is waited for.
         self.tsorted: dict[SentSeg, None] = {}
         """What is on the way, in the order of sending (Linux tsorted_sent_queue)."""
-        self.rack_sent: Nanos = -1
+        self.rack_serial = -1
+        """SentSeg.serial of it, and where it ends."""
         self.rack_end: Seq = 0
         self.rack_rtt = 0
         """Its round trip, microseconds."""
