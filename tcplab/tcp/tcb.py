@@ -44,8 +44,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "serial", "starts",
-        "syn",
+        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "serial",
+        "starts", "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
