@@ -67,6 +67,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     )
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
+    tcb.wstamp = host.now
     if payload:
         tcb.data_segs_out += 1
         tcb.bytes_sent += len(payload)
@@ -183,6 +184,10 @@ def mark_push(tcb: Tcb) -> None:
         tcb.psh += (tcb.pushed_seq,)
 
 
+_ONE_BURST = 1 << 20
+"""Whoever asks for fewer segments wants them now."""
+
+
 def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
     """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
 
@@ -207,6 +212,9 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     while rest and not held and most:
         begins = not left
         if begins:
+            held = _deferred(tcb, most)
+            if held:
+                break
             left = several = _burst(tcb, most, more, force)
         most -= 1
         left -= 1
@@ -221,8 +229,9 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
         _measure(tcb, held)
     if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
         timers.rearm_rto(tcb)
-    if sent or held == "cwnd":
-        cwnd.validate(tcb, held == "cwnd" or tcb.in_flight >= tcb.cwnd)
+    limited = held == "cwnd" or held == "burst, cwnd"
+    if sent or limited:
+        cwnd.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
     if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
@@ -233,7 +242,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
 
 def _measure(tcb: Tcb, held: str) -> None:
     """What the connection waits for from now on (tcp_write_xmit)."""
-    if held == "window":
+    if held == "window" or held == "burst, window":
         chrono.start(tcb, chrono.RWND)
     elif tcb.chrono == chrono.RWND:
         chrono.stop(tcb, chrono.RWND)
@@ -249,17 +258,37 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
-    why, ref = reasons[held]
+    if held.startswith("burst"):
+        why, ref = "the next ACK is near, and will let more of them leave together", "Linux tcp_tso_should_defer"
+    else:
+        why, ref = reasons[held]
     why = f"{unsent(tcb)} octets wait: {why}"
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
+
+
+def _skb_end(tcb: Tcb) -> Seq:
+    """Where the first sk_buff ends that was not sent, or not sent as a whole."""
+    begin = tcb.snd_nxt
+    return next((later for later in tcb.skbs if seq.after(later, begin)), tcb.data_end)
+
+
+def _deferred(tcb: Tcb, most: int) -> str:
+    """Several segments could leave, but with the next ACK it would be more of them: what is waited for; empty: go."""
+    if most < _ONE_BURST or not tcb.rtx or tcb.in_flight >= tcb.cwnd:
+        return ""
+    end = _skb_end(tcb)
+    octets = seq.diff(end, tcb.snd_nxt)
+    mss = current_mss(tcb)
+    if octets <= mss or seq.diff(tcb.snd_una, tcb.snd_nxt) + tcb.snd_wnd < mss:
+        return ""
+    return tso.should_defer(tcb, octets, end == tcb.data_end)
 
 
 def _burst(tcb: Tcb, most: int, more: bool, force: bool) -> int:
     """How many segments leave as one: of the first sk_buff that was not sent, as many as cwnd, the window and the size
     of a burst allow (tcp_write_xmit, tcp_mss_split_point).
     """
-    begin = tcb.snd_nxt
-    end = next((later for later in tcb.skbs if seq.after(later, begin)), tcb.data_end)
+    begin, end = tcb.snd_nxt, _skb_end(tcb)
     mss = current_mss(tcb)
     octets = seq.diff(end, begin)
     if octets <= mss:

@@ -163,6 +163,11 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_min_tso_segs", 2, 1, _BYTE, "segments", "how many share an sk_buff of the send buffer at least",
             "ip-sysctl",
         ),
+        Knob(
+            "tcp_tso_win_divisor", 3, 0, _BYTE, "parts",
+            "a burst does not wait for the next ACK when this part of the window may leave; 0: three segments",
+            "ip-sysctl",
+        ),
         Knob("tcp_retrans_collapse", 1, 0, _BYTE, "bool", "repeat small segments together, as one", "tcp(7)"),
         Knob("tcp_rto_min_us", 200_000, 1, _INT, "us", "lower bound of RTTVAR in the RTO", "ip-sysctl"),
         Knob("tcp_rto_max_ms", 120_000, 1000, 120_000, "ms", "upper bound of the RTO", "ip-sysctl"),

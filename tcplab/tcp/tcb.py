@@ -133,7 +133,7 @@ class Tcb:
         "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "srtt", "ssthresh", "state", "syn_data_acked",
         "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent",
         "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
-        "write_pending", "wscale_ok",
+        "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -322,6 +322,8 @@ class Tcb:
         self.reo_wnd_persist = 0
         """So many recoveries more it stays as it is."""
         self.lsndtime: Nanos = -1
+        self.wstamp: Nanos = 0
+        """When the last segment left, with data or not (Linux tcp_wstamp_ns)."""
 
         # Delayed acknowledgement.
         self.pending = 0

@@ -31,7 +31,7 @@ _ERRQUEUE: Final = 0x2000
 _FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
     tcp_fack
-    tcp_tso_win_divisor tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
+    tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
     tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
     tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled
