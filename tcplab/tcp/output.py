@@ -232,7 +232,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     limited = held == "cwnd" or held == "burst, cwnd"
     if sent or limited:
         cwnd.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
-    if held != tcb.held:
+    if held != tcb.held and not held.startswith("burst"):  # that is over with the next ACK
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
@@ -258,10 +258,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
-    if held.startswith("burst"):
-        why, ref = "the next ACK is near, and will let more of them leave together", "Linux tcp_tso_should_defer"
-    else:
-        why, ref = reasons[held]
+    why, ref = reasons[held]
     why = f"{unsent(tcb)} octets wait: {why}"
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
