@@ -14,6 +14,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
+    recovery,
     rtt,
     seq,
     sndbuf,
@@ -74,8 +75,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
-    tcb.retrans_out -= syn.retrans
-    tcb.lost_out -= syn.lost
+    recovery.handshake_over(tcb, syn)
     tcb.retransmits = 0
     first_sample(tcb, syn, seg)
     tcb.retrans_stamp = -1
