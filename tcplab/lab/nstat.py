@@ -15,4 +15,4 @@ def nstat(counters: Mapping[str, int], zeros: bool = False) -> str:
 
 def _place(name: str) -> tuple[bool, bool, bool, bool, str]:
     """The kernel's order of groups: IP, ICMP, TCP, and what Linux adds to TCP and IP."""
-    return name[:5] == "IpExt", name[:2] != "Ip", name[:4] != "Icmp", name[3:6] == "Ext", name
+    return name[2:5] == "Ext", name[:2] != "Ip", name[:4] != "Icmp", name[3:6] == "Ext", name

@@ -25,9 +25,8 @@ MASK: Final = 3
 
 _AE: Final = 256
 _ASKED: Final = ECE | CWR
-_CALLS: Final = (1, 3, 4)
-"""Values of tcp_ecn that ask for it in our SYNs; all but 0 grant it. Of 3 to 5 Linux speaks Accurate ECN, which this
-stack does not: it asks for, and grants, what a peer without it would."""
+_ASKS: Final = 1
+"""The value of tcp_ecn that asks for it in our SYNs; all but 0 grant it."""
 _QUICKACKS: Final = 2
 
 
@@ -46,7 +45,7 @@ def syn_flags(tcb: Tcb, again: bool) -> int:
     """What our SYN asks with. `again`: the first got lost, perhaps because it asked (tcp_ecn_send_syn, _clear_syn)."""
     sysctl = tcb.host.sysctl
     if not again:
-        tcb.ecn = OK if sysctl.tcp_ecn in _CALLS else 0
+        tcb.ecn = OK if sysctl.tcp_ecn == _ASKS else 0
     elif tcb.ecn:
         tcb.ecn |= QUEUE_CWR  # the timeout was a loss
         if sysctl.tcp_ecn_fallback:

@@ -11,13 +11,13 @@ import errno
 from tcplab.api.states import Cause, State
 from tcplab.tcp import (
     ack,
+    autotune,
     data,
     delack,
     machine,
     negotiate,
     output,
     rcvbuf,
-    recovery,
     seq,
     sndbuf,
     syn_sent,
@@ -64,6 +64,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
+    elif seg.payload and seg.ts is not None and tcb.state is State.ESTABLISHED:
+        autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
@@ -225,9 +227,9 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         return False
     syn = tcb.rtx[0] if tcb.rtx and tcb.rtx[0].syn else None
     if syn is not None:
-        recovery.handshake_over(tcb, syn)
         syn_sent.first_sample(tcb, syn, seg)
-        tcb.rtx.pop(0)
+        tcb.tsorted.pop(tcb.rtx.pop(0), None)
+        tcb.retrans_out = 0
         tcb.retransmits = 0
         tcb.retrans_stamp = -1
         tcb.snd_una = seq.add(tcb.iss, 1)
@@ -242,7 +244,6 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     syn_sent.established(tcb)
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
-        tcb.host.counters["TcpExtTCPDelivered"] += 1
         data.seen_before(tcb, tcb.irs, tcb.rcv_nxt)
         tcb.pending |= delack.NOW
     return True

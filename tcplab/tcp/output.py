@@ -6,7 +6,21 @@ import struct
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import chrono, cwnd, delack, ecn, mtu_probe, negotiate, pmtu, seq, sndbuf, timers, tlp, tso, window
+from tcplab.tcp import (
+    burst,
+    chrono,
+    cwnd,
+    delack,
+    ecn,
+    mtu_probe,
+    negotiate,
+    pmtu,
+    seq,
+    sndbuf,
+    timers,
+    tlp,
+    window,
+)
 from tcplab.tcp import sack as sack_blocks
 from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
@@ -57,6 +71,7 @@ def _options(tcb: Tcb) -> bytes:
 def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
+    tcb.wstamp = host.now
     options = _options(tcb)
     tos = tcb.tos
     if tcb.ecn:
@@ -67,13 +82,13 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     )
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
-    tcb.wstamp = host.now
     if payload:
         tcb.data_segs_out += 1
         tcb.bytes_sent += len(payload)
     if rtx:
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
+    tcb.route = host.routes
     delack.acked(tcb)
     if payload:
         tcb.lsndtime = host.now
@@ -110,11 +125,11 @@ def send_syn(
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.segs_out += 1
+    tcb.wstamp = host.now
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(
-        tcb.raddr, segment, tcb.ident, why, ref, rtx or with_ack, tcb.tos, tcb.df
-    )  # the SYN,ACK repeats our SYN
+    again = rtx or with_ack  # a simultaneous open's SYN,ACK repeats our SYN
+    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, again, tcb.tos, tcb.df)
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:
@@ -162,37 +177,24 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
+    tcb.ident = (tcb.ident + 1) & 0xFFFF
+    tcb.host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, False, tcb.tos, tcb.df)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
-    """send() has filled an sk_buff and has more: one burst of it leaves if it is the first (tcp_push_one).
-
-    What makes more than half of the greatest window without PSH is pushed (forced_push).
-    """
-    if seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1:
-        mark_push(tcb)
-        push(tcb, why)
+    """send() has filled an sk_buff and has more: if it is the first one burst of it leaves (tcp_sendmsg_locked)."""
+    if sndbuf.forced(tcb):
+        sndbuf.mark(tcb)
+        push(tcb, why, force=True)
     elif len(tcb.skbs) == 1:
-        push(tcb, why, most=tso.segments(tcb))
+        push(tcb, why, force=True, once=True)
 
 
-def mark_push(tcb: Tcb) -> None:
-    """What was written last is to be pushed (tcp_mark_push)."""
-    tcb.pushed_seq = tcb.data_end
-    if not tcb.psh or tcb.psh[-1] != tcb.pushed_seq:
-        tcb.psh += (tcb.pushed_seq,)
-
-
-_ONE_BURST = 1 << 20
-"""Whoever asks for fewer segments wants them now."""
-
-
-def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int = 1 << 30) -> None:
+def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False) -> None:
     """Send all that window, congestion window and Nagle allow (tcp_write_xmit). `why`: what set us going.
 
-    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `most`: so
-    many segments.
+    `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `once`: one
+    burst only.
     """
     if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
         return
@@ -205,44 +207,33 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, most: int 
     first = tcb.snd_nxt
     if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
         pmtu.follow(tcb)
-    if tcb.mtup is not None and tcb.mtup.enabled and most > 1:
+    if tcb.mtup is not None and tcb.mtup.enabled and not once:
         held = mtu_probe.probe(tcb, why)
         rest = unsent(tcb)
-    left = several = 0
-    while rest and not held and most:
-        begins = not left
-        if begins:
-            held = _deferred(tcb, most)
-            if held:
-                break
-            left = several = _burst(tcb, most, more, force)
-        most -= 1
-        left -= 1
-        held = _next(tcb, rest, why, more, force, several > 1 and not left)
-        if not held:
-            tcb.rtx[-1].starts = begins
+    while rest and not held:
+        held = _burst(tcb, why, more, force, once)
         rest = unsent(tcb)
+        if once:
+            break
     sent = tcb.snd_nxt != first
-    if sent:
-        sndbuf.sent(tcb, before)
     if tcb.chrono:
         _measure(tcb, held)
     if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
         timers.rearm_rto(tcb)
-    limited = held == "cwnd" or held == "burst, cwnd"
-    if sent or limited:
-        cwnd.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
-    if held != tcb.held and not held.startswith("burst"):  # that is over with the next ACK
+    is_limited = held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
+    if sent or is_limited:
+        cwnd.validate(tcb, is_limited)
+    if held != tcb.held:
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
-    if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
+    if rest and not tcb.rtx and timers.pending(tcb) < 0:
         timers.arm_persist(tcb)
 
 
 def _measure(tcb: Tcb, held: str) -> None:
     """What the connection waits for from now on (tcp_write_xmit)."""
-    if held == "window" or held == "burst, window":
+    if held in ("window", "TSO window"):
         chrono.start(tcb, chrono.RWND)
     elif tcb.chrono == chrono.RWND:
         chrono.stop(tcb, chrono.RWND)
@@ -251,10 +242,12 @@ def _measure(tcb: Tcb, held: str) -> None:
 def _tell_what_holds(tcb: Tcb, held: str) -> None:
     """Data waits: say why, once, when the reason is a new one."""
     host = tcb.host
-    reasons = {
+    soon = ("few segments could leave now, more of them together with the next ACK", "Linux tcp_tso_should_defer")
+    reasons = dict.fromkeys(burst.DEFERS, soon) | {
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "path": ("the last packet was too large for what is known of the path now", pmtu.REF),
         "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
@@ -263,103 +256,38 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
-def _skb_end(tcb: Tcb) -> Seq:
-    """Where the first sk_buff ends that was not sent, or not sent as a whole."""
-    begin = tcb.snd_nxt
-    return next((later for later in tcb.skbs if seq.after(later, begin)), tcb.data_end)
-
-
-def _deferred(tcb: Tcb, most: int) -> str:
-    """Several segments could leave, but with the next ACK it would be more of them: what is waited for; empty: go."""
-    if most < _ONE_BURST or not tcb.rtx or tcb.in_flight >= tcb.cwnd:
-        return ""
-    end = _skb_end(tcb)
-    octets = seq.diff(end, tcb.snd_nxt)
+def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
+    """Send the next burst, or say what holds it back."""
     mss = current_mss(tcb)
-    if octets <= mss or seq.diff(tcb.snd_una, tcb.snd_nxt) + tcb.snd_wnd < mss:
-        return ""
-    return tso.should_defer(tcb, octets, end == tcb.data_end)
-
-
-def _burst(tcb: Tcb, most: int, more: bool, force: bool) -> int:
-    """How many segments leave as one: of the first sk_buff that was not sent, as many as cwnd, the window and the size
-    of a burst allow (tcp_write_xmit, tcp_mss_split_point).
-    """
-    begin, end = tcb.snd_nxt, _skb_end(tcb)
-    mss = current_mss(tcb)
-    octets = seq.diff(end, begin)
-    if octets <= mss:
-        return 1
-    room = seq.diff(tcb.snd_una, begin) + tcb.snd_wnd
-    allowed = min(tso.segments(tcb), tcb.cwnd - tcb.in_flight, most)
-    whole, part = divmod(octets, mss)
-    if whole >= allowed or octets > room:
-        return max(min(allowed, room // mss), 1)
-    held = end == tcb.data_end and not (tcb.fin_queued or force) and (tcb.cork or more or _nagle(tcb))
-    return whole + (part > 0 and not held)
-
-
-def _next(tcb: Tcb, rest: int, why: str, more: bool, force: bool, ends_burst: bool) -> str:
-    """Send the next segment, or say what holds it back."""
-    data = rest - tcb.fin_queued
-    mss = current_mss(tcb)
-    size = data if data < mss else mss
-    last = size == data
-    if tcb.eor:
-        size, last = _up_to_eor(tcb, size, last)
-    fin = last and tcb.fin_queued
-    if tcb.in_flight >= tcb.cwnd and not (fin and not size):
-        return "cwnd"
-    if size + fin > tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una):
-        return "window"
-    if size < mss and size == data and not fin and not force:  # to one in the middle of the queue nothing is added
-        if tcb.cork or more:
-            return "cork"
-        if _nagle(tcb):
-            return "Nagle"
-    if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
-        cwnd.restart(tcb)
-    first = tcb.snd_nxt
-    _send(tcb, first, size, fin, size > 0 and _marked(tcb, seq.add(first, size)), why, ends_burst)
+    size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
+    if held:
+        return held
+    if tcb.route != tcb.host.routes and pmtu.outgrown(tcb, min(size, mss)):
+        return "path"
+    first, before = tcb.snd_nxt, len(tcb.rtx)
+    end = seq.add(first, size)
+    marked = sndbuf.pushes(tcb, end)
+    several = size > mss
+    at = first
+    while size > mss:
+        _send(tcb, at, mss, False, False, False, why)
+        at = seq.add(at, mss)
+        size -= mss
+    _send(tcb, at, size, fin, marked, several, why)
     if size < mss:
-        tcb.snd_sml = seq.add(first, size)
+        tcb.snd_sml = tcb.snd_nxt
+    sndbuf.sent(tcb, first, before)
     return ""
 
 
-def _marked(tcb: Tcb, end: Seq) -> bool:
-    """Does the segment that ends at `end` carry PSH? It was written last, or much was written before it."""
-    while tcb.psh and seq.before(tcb.psh[0], end):
-        tcb.psh = tcb.psh[1:]
-    if not tcb.psh or tcb.psh[0] != end:
-        return False
-    tcb.psh = tcb.psh[1:]
-    return True
-
-
-def _up_to_eor(tcb: Tcb, size: int, last: bool) -> tuple[int, bool]:
-    """A segment ends where a send() with MSG_EOR ended: its size, and whether it is a last one."""
-    while tcb.eor and not seq.after(tcb.eor[0], tcb.snd_nxt):
-        tcb.eor = tcb.eor[1:]
-    if not tcb.eor or seq.diff(tcb.eor[0], tcb.snd_nxt) > size:
-        return size, last
-    return seq.diff(tcb.eor[0], tcb.snd_nxt), True
-
-
-def _nagle(tcb: Tcb) -> bool:
-    """A small segment waits while an earlier small one is unacknowledged (RFC 9293 3.7.4, Minshall's variant)."""
-    if tcb.nodelay or not tcb.rtx:
-        return False
-    return seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
-
-
-def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str, ends_burst: bool = False) -> None:
-    """`push_it`: PSH belongs to it; `ends_burst`: it carries PSH because several leave as one (__tcp_transmit_skb)."""
+def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: bool, why: str) -> None:
+    """One segment; the last of several that leave together carries PSH, whether it is `marked` or not."""
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
     payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
     flags = ACK
     end = seq.add(first, size + fin)
-    if push_it or ends_burst:
+    if marked or several:
         flags |= PSH
     if fin:
         flags |= FIN
@@ -371,9 +299,13 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str, e
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
-    entry.push = push_it
-    entry.eor = bool(tcb.eor) and tcb.eor[0] == end
-    entry.delivered, entry.serial = tcb.delivered, tcb.segs_out
+    entry.order = tcb.segs_out
+    entry.push = marked
+    if tcb.eor:
+        while tcb.eor and seq.before(tcb.eor[0], end):
+            tcb.eor = tcb.eor[1:]
+        entry.eor = bool(tcb.eor) and tcb.eor[0] == end
+    entry.delivered = tcb.delivered
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end
@@ -385,22 +317,19 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, push_it: bool, why: str, e
 
 
 def push_one(tcb: Tcb, why: str) -> bool:
-    """Send one segment of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
+    """Send a burst of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
     first = tcb.snd_nxt
-    data = unsent(tcb) - tcb.fin_queued
-    size = min(data, current_mss(tcb))
-    fin = size == data and tcb.fin_queued
-    if size + fin <= seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), first):
-        before = len(tcb.rtx)
-        _send(tcb, first, size, fin, size > 0 and _marked(tcb, seq.add(first, size)), why)
-        sndbuf.sent(tcb, before)
+    _burst(tcb, why, force=True, once=True, probe=True)
+    if tcb.snd_nxt != first:
         cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
 
 
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
-    _send(tcb, tcb.snd_nxt, size, False, False, why)
+    first, before = tcb.snd_nxt, len(tcb.rtx)
+    _send(tcb, first, size, False, sndbuf.pushes(tcb, seq.add(first, size)), False, why)
+    sndbuf.sent(tcb, first, before)
 
 
 def window_probe(tcb: Tcb, why: str, ref: str) -> None:
@@ -411,8 +340,8 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
         size = min(room, data, tcb.mss)
         first = tcb.snd_nxt
         before = len(tcb.rtx)
-        _send(tcb, first, size, False, True, why)
-        sndbuf.sent(tcb, before)
+        _send(tcb, first, size, False, True, False, why)
+        sndbuf.sent(tcb, first, before)
         timers.rearm_rto(tcb)
         return
     tcb.host.counters["TcpExtTCPWinProbe"] += 1

@@ -13,7 +13,7 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
     rtx = tcb.rtx
     rearm = False
     at = 0
-    most = tso.segments(tcb)
+    most = tso.most(tcb, output.current_mss(tcb))
     burst = several = 0
     while at < len(rtx) and tcb.retrans_out < tcb.lost_out:
         room = tcb.cwnd - tcb.in_flight
@@ -64,6 +64,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     `push`: it is the last of several that leave as one: those are always pushed.
     """
     host, entry = tcb.host, tcb.rtx[at]
+    pmtu.look_up(tcb)
     pmtu.follow(tcb)
     if tcb.mtup is not None:
         tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
@@ -72,7 +73,8 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     tcb.total_retrans += 1
     entry.ever = True
     entry.sent = host.now
-    entry.delivered, entry.serial = tcb.delivered, tcb.segs_out
+    entry.order = tcb.segs_out
+    entry.delivered = tcb.delivered
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None
     if entry.syn:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tcplab.tcp import chrono, seq, tso
+from tcplab.tcp import chrono, cwnd, seq, tso
 from tcplab.tcp.tcb import INIT_CWND, Tcb
 from tcplab.tcp.tso import MAX_TCP_HEADER
+from tcplab.units import Seq
 
 OVERHEAD: Final = 832
 """What an sk_buff costs beside its octets: sk_buff, head and skb_shared_info (measured on x86-64)."""
@@ -43,45 +44,98 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
     """
     size, done = len(data), 0
     whole = tso.goal(tcb)
-    if tcb.psh and _goes_on(tcb, whole) and tcb.psh[-1] == tcb.data_end:
-        tcb.psh = tcb.psh[:-1]  # it is not the end any more
     while True:
         end = tcb.data_end
         room = whole - seq.diff(end, tcb.skbs[-1]) if tcb.skbs else 0
-        if room <= 0 or (tcb.eor and tcb.eor[-1] == end):
+        if room <= 0 or (tcb.eor and end in tcb.eor):
             if not free(tcb):
                 tcb.nospace = True
                 return done
             if not tcb.skbs:
                 chrono.start(tcb, chrono.BUSY)
             tcb.skbs.append(end)
+            cwnd.restart(tcb)
             room = whole
-        elif tcb.psh and tcb.psh[-1] == end:  # PSH is the sk_buff's: it moves to where that ends now
-            tcb.psh = (*tcb.psh[:-1], seq.add(end, min(room, size - done)))
         step = min(room, size - done)
+        for cut in tcb.eor:
+            if seq.after(cut, end):
+                step = min(step, seq.diff(cut, end))
+        if tcb.pushes and tcb.pushes[-1] == end != tcb.skbs[-1]:
+            tcb.pushes[-1] = seq.add(end, step)  # the mark is the sk_buff's, so it moves to its new end
         tcb.sndq += data if step == size else data[done : done + step]
         done += step
+        if tcb.eor and tcb.data_end in tcb.eor:
+            mark(tcb)
         if done == size:
             return done
         push()
 
 
-def _goes_on(tcb: Tcb, whole: int) -> bool:
-    """Is what is written next added to the last sk_buff?"""
-    end = tcb.data_end
-    return bool(tcb.skbs) and seq.diff(end, tcb.skbs[-1]) < whole and (not tcb.eor or tcb.eor[-1] != end)
+def mark(tcb: Tcb) -> None:
+    """The end of what is written now is to be pushed, if it was not sent already (tcp_mark_push)."""
+    if tcb.skbs:
+        end = tcb.pushed_seq = tcb.data_end
+        if not tcb.pushes or tcb.pushes[-1] != end:
+            tcb.pushes.append(end)
 
 
-def sent(tcb: Tcb, entry: int) -> None:
-    """What stands in the retransmission queue from `entry` on left: an sk_buff is cut where a burst ended."""
+def forced(tcb: Tcb) -> bool:
+    """Half of the greatest window was written without a mark (forced_push)."""
+    return seq.diff(tcb.data_end, tcb.pushed_seq) > tcb.max_window >> 1
+
+
+def head_end(tcb: Tcb, wanted: int) -> Seq:
+    """Where the first sk_buff that was not sent ends. If it has less than `wanted` octets the next one gives it some,
+    or all, and a mark moves along (tcp_grow_skb).
+    """
+    skbs, first = tcb.skbs, tcb.snd_nxt
+    if len(skbs) < 2:
+        return tcb.data_end
+    end = skbs[1]
+    missing = wanted - seq.diff(end, first)
+    if missing <= 0 or (tcb.eor and end in tcb.eor):
+        return end
+    behind = skbs[2] if len(skbs) > 2 else tcb.data_end
+    grown = seq.add(end, missing)
+    if seq.before(grown, behind):
+        skbs[1] = grown
+    else:
+        grown = behind
+        del skbs[1]
+    if tcb.pushes and tcb.pushes[0] == end:
+        if len(tcb.pushes) > 1 and tcb.pushes[1] == grown:
+            del tcb.pushes[0]
+        else:
+            tcb.pushes[0] = grown
+    return grown
+
+
+def pushes(tcb: Tcb, end: Seq) -> bool:
+    """The sk_buff that leaves ends at `end`: does its mark leave with it?"""
+    marks = tcb.pushes
+    while marks and seq.before(marks[0], end):
+        del marks[0]
+    if marks and marks[0] == end:
+        del marks[0]
+        return True
+    return False
+
+
+def sent(tcb: Tcb, at: Seq, entry: int) -> None:
+    """All from `at` up to snd_nxt left as one sk_buff; where it was cut the next one begins (tso_fragment).
+
+    `entry` is where they begin in the retransmission queue: there each sk_buff begins with a segment.
+    """
+    for later in tcb.rtx[entry + 1 :]:
+        later.starts = False
     end = tcb.data_end
+    if at == end:  # a FIN alone
+        return
     stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
-    for later in tcb.rtx[entry:]:
-        if later.starts and later.seq != end:  # a FIN alone has none here
-            tcb.skbs_sent.append(later.seq)
     skbs = tcb.skbs
     while skbs and seq.before(skbs[0], stop):
         del skbs[0]
+    tcb.skbs_sent.append(at)
     if stop != end and not (skbs and skbs[0] == stop):
         skbs.insert(0, stop)
 

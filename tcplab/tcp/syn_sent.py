@@ -6,6 +6,7 @@ import errno
 
 from tcplab.api.states import Cause
 from tcplab.tcp import (
+    autotune,
     delack,
     ecn,
     fastopen,
@@ -14,7 +15,6 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
-    recovery,
     rtt,
     seq,
     sndbuf,
@@ -73,9 +73,11 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
     ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
+    tcb.tsorted.pop(syn, None)
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
-    recovery.handshake_over(tcb, syn)
+    tcb.retrans_out -= syn.retrans
+    tcb.lost_out -= syn.lost
     tcb.retransmits = 0
     first_sample(tcb, syn, seg)
     tcb.retrans_stamp = -1
@@ -85,7 +87,6 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     if tcb.attempt is not None:
         fastopen.answered(tcb, seg)
     established(tcb)
-    tcb.host.counters["TcpExtTCPDelivered"] += 1
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
         return
@@ -122,11 +123,18 @@ def established(tcb: Tcb) -> None:
     opened(tcb)
 
 
-def opened(tcb: Tcb) -> None:
-    """The handshake is over, by whichever road: buffers grow, keepalive starts, a close() that waited is done."""
+def init_transfer(tcb: Tcb) -> None:
+    """Data may flow, with Fast Open before the handshake is over: buffers grow (tcp_init_transfer)."""
     mtu_probe.init(tcb)
     rcvbuf.opened(tcb)
+    autotune.opened(tcb)
     sndbuf.expand(tcb)
+
+
+def opened(tcb: Tcb) -> None:
+    """The handshake is over, by whichever road: keepalive starts, a close() that waited is done."""
+    if not tcb.space:
+        init_transfer(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:

@@ -134,8 +134,8 @@ KNOBS: Final[dict[str, Knob]] = {
         ),
         Knob("tcp_tw_reuse_delay", 1000, 1, 60_000, "ms", "how old such a TIME_WAIT must be", "ip-sysctl"),
         Knob(
-            "tcp_ecn", 2, 0, 5, "mode",
-            "congestion notification: 0 none, 1 ask and grant, 2 grant; 3 and 4 do as 1, 5 as 2", "ip-sysctl, RFC 3168",
+            "tcp_ecn", 2, 0, 2, "mode",
+            "congestion notification: 0 none, 1 ask and grant, 2 grant", "ip-sysctl, RFC 3168",
         ),
         Knob("tcp_ecn_fallback", 1, 0, 1, "bool", "a SYN that asked for it is repeated without", "ip-sysctl, RFC 3168"),
         Knob("tcp_retries2", 15, 1, _BYTE, "RTOs", "unanswered repeats of data before ETIMEDOUT", "tcp(7)"),
@@ -160,12 +160,11 @@ KNOBS: Final[dict[str, Knob]] = {
             "the RTO of a stream with less than four segments out does not double", "ip-sysctl",
         ),
         Knob(
-            "tcp_min_tso_segs", 2, 1, _BYTE, "segments", "how many share an sk_buff of the send buffer at least",
-            "ip-sysctl",
+            "tcp_tso_win_divisor", 3, 0, _BYTE, "part",
+            "a burst waits for company while it is less than this part of the window", "ip-sysctl",
         ),
         Knob(
-            "tcp_tso_win_divisor", 3, 0, _BYTE, "parts",
-            "a burst does not wait for the next ACK when this part of the window may leave; 0: three segments",
+            "tcp_min_tso_segs", 2, 1, _BYTE, "segments", "so many leave as one at least",
             "ip-sysctl",
         ),
         Knob("tcp_retrans_collapse", 1, 0, _BYTE, "bool", "repeat small segments together, as one", "tcp(7)"),
@@ -191,6 +190,10 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_rmem", (4096, 131_072, 33_554_432), 1, _INT, "octets",
             "receive buffer: least, at the start, and greatest", "tcp(7)",
         ),
+        Knob("tcp_comp_sack_nr", 44, 0, _BYTE, "ACKs", "so many that tell of a hole leave as one", "ip-sysctl"),
+        Knob("tcp_comp_sack_delay_ns", 1_000_000, 0, _INT, "ns", "they wait 5 % of RTT, at most this", "ip-sysctl"),
+        Knob("tcp_comp_sack_slack_ns", 100_000, 0, _INT, "ns", "and so much more, for other timers' sake", "ip-sysctl"),
+        Knob("tcp_moderate_rcvbuf", 1, 0, _BYTE, "bool", "the receive buffer grows with the peer's rate", "tcp(7)"),
         Knob(
             "tcp_wmem", (4096, 16_384, 4_194_304), 1, _INT, "octets",
             "send buffer: least, at the start, and greatest", "tcp(7)",

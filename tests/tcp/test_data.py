@@ -183,7 +183,7 @@ def test_what_holds_data_back_is_said_once() -> None:
     client, _ = pair.open()
     pair.call("a", "send", client, b"x" * 80_000)
     pair.run(2 * SEC)
-    assert pair.notes("a") == ["held: cwnd", "held: window"]
+    assert [note for note in pair.notes("a") if note.startswith("held")] == ["held: cwnd", "held: window"]
 
 
 def test_zero_window_is_probed_and_reopened() -> None:
