@@ -15,6 +15,7 @@ from tcplab.tcp import (
     mtu_probe,
     negotiate,
     pmtu,
+    rate,
     seq,
     sndbuf,
     timers,
@@ -300,7 +301,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         while tcb.eor and seq.before(tcb.eor[0], end):
             tcb.eor = tcb.eor[1:]
         entry.eor = bool(tcb.eor) and tcb.eor[0] == end
-    entry.delivered = tcb.delivered
+    rate.sent(tcb, entry)
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end

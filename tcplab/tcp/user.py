@@ -16,6 +16,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     pmtu,
+    rate,
     rcvbuf,
     seq,
     sndbuf,
@@ -120,6 +121,7 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
         return 0
     if flags & MSG_OOB:
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
+    rate.check_app_limited(tcb)
     if cuts:
         tcb.eor += tuple(seq.add(tcb.data_end, cut) for cut in cuts)
     taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
