@@ -27,7 +27,7 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpInErrs": "segments that were wrong in some way",
     "TcpInSegs": "segments that came",
     "TcpOutRsts": "RSTs that were sent",
-    "TcpOutSegs": "segments that were sent",
+    "TcpOutSegs": "segments that were sent, without repeats of a connection's own",
     "TcpPassiveOpens": "connections that a listener got",
     "TcpRetransSegs": "segments that were sent again",
     "TcpExtBeyondWindow": "segments with data beyond the right edge of the window",
@@ -119,6 +119,8 @@ COUNTERS: Final[dict[str, str]] = {
     "TcpExtTCPToZeroWindowAdv": "the window was closed",
     "TcpExtTCPWantZeroWindowAdv": "the window should have been closed, but may not shrink",
     "TcpExtTCPWinProbe": "probes of a closed window",
+    "TcpExtTW": "TIME_WAITs that began, and orphans in FIN_WAIT_2",
+    "TcpExtTWKilled": "the same, of at most 4 s",
     "TcpExtTWRecycled": "TIME_WAIT port pairs that connect() took over",
 }
 

@@ -14,3 +14,5 @@ KERNEL_ADDRESS: Final = {"a": "10.77.0.101", "b": "10.77.0.102"}
 """What the kernel's own TCP/IP answers to in each host's namespace, for real programs."""
 KERNEL_MAC: Final = {"a": bytes.fromhex("02000a4d0101"), "b": bytes.fromhex("02000a4d0102")}
 PREFIX: Final = 24
+GATEWAY: Final = "10.77.0.254"
+"""Whom a kernel asks to carry what is for other networks; nobody is there."""

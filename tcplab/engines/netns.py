@@ -13,15 +13,17 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tcplab.engines.addresses import KERNEL_ADDRESS, KERNEL_MAC, PREFIX
+from tcplab.engines.addresses import ADDRESS, GATEWAY, KERNEL_ADDRESS, KERNEL_MAC, MAC, PREFIX
 from tcplab.engines.errors import CANNOT, PERMISSION, EngineError
 from tcplab.engines.libc import CLONE_NEWNET, CLONE_NEWUSER, check, libc
 from tcplab.engines.offload import offloads_off
+from tcplab.host.machine import GATEWAY_MAC
+from tcplab.wire import ipv4
 
 NAMES: Final = ("a", "wire", "b")
 ENDS: Final = {"a": ("a", "eth0"), "wire:a": ("wire", "a"), "wire:b": ("wire", "b"), "b": ("b", "eth0")}
@@ -32,6 +34,7 @@ _SOL_PACKET: Final = 263
 _PACKET_IGNORE_OUTGOING: Final = 23
 _SO_RCVBUFFORCE: Final = 33
 _RECEIVE_BUFFER: Final = 32 << 20
+_NUD_PERMANENT: Final = 0x80
 
 _in_own_user_namespace = False
 """For good: the next lab of this process is made in the same one."""
@@ -66,23 +69,30 @@ class Namespaces:
         finally:
             self._go_home()
 
-    def join(self) -> None:
-        """Create the veth pairs, set addresses, and bring everything up."""
+    def join(self, seats: Collection[str] = ()) -> None:
+        """Create the veth pairs, set addresses, and bring everything up.
+
+        On the hosts of `seats` the kernel has the host's own address, and knows its neighbours, as ours does.
+        """
         from pyroute2 import IPRoute  # here, because importing it costs 0.1 s or more
 
         try:
             with self.inside("wire"), IPRoute() as route:
                 for host in ("a", "b"):
-                    route.link("add", ifname=host, kind="veth", peer=_host_end(host, self.net[host]))
+                    mac = MAC[host] if host in seats else KERNEL_MAC[host]
+                    route.link("add", ifname=host, kind="veth", peer=_host_end(mac, self.net[host]))
                     offloads_off(host)
                     route.link("set", ifname=host, state="up")
             for host in ("a", "b"):
                 with self.inside(host), IPRoute() as route:
                     offloads_off("eth0")
                     index = socket.if_nametoindex("eth0")
-                    route.addr("add", index=index, address=KERNEL_ADDRESS[host], prefixlen=PREFIX)
+                    address = ipv4.text(ADDRESS[host]) if host in seats else KERNEL_ADDRESS[host]
+                    route.addr("add", index=index, address=address, prefixlen=PREFIX)
                     route.link("set", index=index, state="up")
                     route.link("set", ifname="lo", state="up")
+                    if host in seats:
+                        _acquaint(route, host, index)
             for name, device in ENDS.values():
                 with self.inside(name), IPRoute() as route:
                     _await_up(route, device)
@@ -163,8 +173,16 @@ def _await_up(route: Any, device: str) -> None:
         time.sleep(0.001)
 
 
-def _host_end(host: str, fd: int) -> dict[str, object]:
-    return {"ifname": "eth0", "net_ns_fd": fd, "address": KERNEL_MAC[host].hex(":")}
+def _host_end(mac: bytes, fd: int) -> dict[str, object]:
+    return {"ifname": "eth0", "net_ns_fd": fd, "address": mac.hex(":")}
+
+
+def _acquaint(route: Any, host: str, index: int) -> None:
+    """The kernel knows the other host, and a way to everybody else; nobody asks by ARP."""
+    other = "b" if host == "a" else "a"
+    for address, mac in ((ipv4.text(ADDRESS[other]), MAC[other]), (GATEWAY, GATEWAY_MAC)):
+        route.neigh("add", dst=address, lladdr=mac.hex(":"), ifindex=index, state=_NUD_PERMANENT)
+    route.route("add", dst="default", gateway=GATEWAY)
 
 
 def new_user_namespace() -> None:

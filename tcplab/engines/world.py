@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tcplab.api.events import AnyEvent, Arrived, Delayed, Dropped, Duplicated, Lost
 from tcplab.api.plan import HOSTS, Plan
-from tcplab.api.stack import Outgoing
+from tcplab.api.stack import Emit, Outgoing
 from tcplab.engines import plugins
 from tcplab.engines.addresses import ADDRESS, KERNEL_MAC, MAC
 from tcplab.engines.apps import Apps
@@ -30,16 +30,19 @@ from tcplab.tcp import cc
 from tcplab.units import Nanos
 
 if TYPE_CHECKING:
+    from tcplab.engines.kernel_host import KernelHost
     from tcplab.engines.netns import Namespaces
 
 ENGINES: Final = ("veth", "sim")
+SEATS: Final[dict[str, tuple[str, ...]]] = {"kernel": ("a", "b"), "mixed-a": ("a",), "mixed-b": ("b",)}
+"""Engines on veth where the kernel's own TCP is in some host's seat: in real time only."""
 _OTHER: Final = {"a": "b", "b": "a"}
 _DIRECTION: Final = {"a": "a>b", "b": "b>a"}
 _WIRE_PORT: Final = {"a": "wire:a", "b": "wire:b"}
 
 
 class World:
-    """One run on one engine (`veth` or `sim`); EngineError if this machine or its rights do not allow it.
+    """One run on one engine (`veth`, `sim`, or one of SEATS); EngineError if this machine or its rights forbid it.
 
     `trace=False`, for measuring: no event is built, by nobody.
     """
@@ -54,9 +57,11 @@ class World:
         self.tracer = Tracer()
         self.tracing = trace
         emit = self.tracer.emit if trace else None
-        self.hosts = {name: Machine(name, ADDRESS[name], MAC[name], self.rng, emit) for name in HOSTS}
-        for name, host in self.hosts.items():  # they have met before: a lesson begins with its SYN, not with ARP
-            host.learn(ADDRESS[_OTHER[name]], MAC[_OTHER[name]])
+        self._namespaces: Namespaces | None = None
+        self._fabric = self._open_fabric(engine)
+        self.kernels: tuple[KernelHost, ...] = ()
+        """The hosts that are the kernel's."""
+        self.hosts: dict[str, Machine | KernelHost] = {name: self._host(name, emit) for name in HOSTS}
         for name, settings in plan.sysctl.items():
             for key, value in settings.items():
                 self.hosts[name].call(0, "sysctl", key, value)
@@ -67,8 +72,6 @@ class World:
         self.frames = 0
         """How many frames were on the wire so far: the serial number of the newest."""
         self._settling = False
-        self._namespaces: Namespaces | None = None
-        self._fabric = self._open_fabric(engine)
 
     # --- for the lab ----------------------------------------------------------------------------------------
 
@@ -113,7 +116,9 @@ class World:
 
         Whatever real programs send meanwhile stays in the (bounded) receive buffers.
         """
-        return self._fabric.filenos() if self.loop.playing else []
+        if not self.loop.playing:
+            return []
+        return [*self._fabric.filenos(), *(kernel.fileno() for kernel in self.kernels)]
 
     def pcapng(self) -> bytes:
         """The trace so far as a capture, each frame with its reason as comment."""
@@ -121,6 +126,8 @@ class World:
 
     def close(self) -> None:
         """Give everything back; with the namespaces the kernel takes away all that is in them."""
+        for kernel in self.kernels:
+            kernel.close()
         self._fabric.close()
         if self._namespaces is not None:
             self._namespaces.close()
@@ -153,10 +160,15 @@ class World:
                     self._enter(host.name, out)
 
     def _take_foreign(self) -> None:
-        """Frames of real programs in the namespaces: their time is the present instant."""
+        """Frames of the kernel in the namespaces: their time is the present instant."""
         for port, frame in self._fabric.foreign():
             src = port[-1]
-            out = Outgoing(frame, f"sent by the kernel's TCP/IP of {src} (a real program)")
+            host = self.hosts[src]
+            if isinstance(host, Machine):
+                out = Outgoing(frame, f"sent by the kernel's TCP/IP of {src} (a real program)")
+            else:
+                host.sent(frame)
+                out = Outgoing(frame, host.why)
             try:
                 check_frame(frame)
             except EngineError as wrong:  # a real program may send anything
@@ -166,6 +178,8 @@ class World:
                 self._tell(Lost(self.loop.now, number, wrong.text))
             else:
                 self._enter(src, out)
+        for kernel in self.kernels:
+            kernel.poll(self.loop.now)
 
     def _enter(self, src: str, out: Outgoing) -> None:
         """A frame enters the wire at the side of `src`: number it, and let the rules decide."""
@@ -212,7 +226,7 @@ class World:
             host.frame = number
             host.on_frame(now, frame)
             host.frame = 0
-        elif address == KERNEL_MAC[dst]:
+        elif address == KERNEL_MAC[dst] and isinstance(host, Machine):
             self._tell(Arrived(now, number, dst))
         else:  # Linux: SKB_DROP_REASON_OTHERHOST
             why = "its destination MAC address is another one than this host's"
@@ -226,18 +240,32 @@ class World:
         if self.tracing:
             self.tracer.emit(event)
 
+    def _host(self, name: str, emit: Emit | None) -> Machine | KernelHost:
+        """Who sits there."""
+        if name not in SEATS.get(self.engine, ()):
+            machine = Machine(name, ADDRESS[name], MAC[name], self.rng, emit)
+            other = _OTHER[name]
+            machine.learn(ADDRESS[other], MAC[other])  # they have met: a lesson begins with its SYN, not with ARP
+            return machine
+        from tcplab.engines.kernel_host import KernelHost
+
+        assert self._namespaces is not None, "SEATS are engines with namespaces"
+        kernel = KernelHost(name, ADDRESS[name], MAC[name], self._namespaces, emit)
+        self.kernels = (*self.kernels, kernel)
+        return kernel
+
     def _open_fabric(self, engine: str) -> Fabric:
         if engine == "sim":
             return MemoryFabric()
-        if engine != "veth":
-            raise EngineError(f"{engine!r} is not an engine; expected one of {', '.join(ENGINES)}")
+        if engine != "veth" and engine not in SEATS:
+            raise EngineError(f"{engine!r} is not an engine; expected one of {', '.join((*ENGINES, *SEATS))}")
         from tcplab.engines.fabric_veth import VethFabric  # here: only Linux has packet sockets and namespaces
         from tcplab.engines.netns import Namespaces
 
         namespaces = Namespaces()
         try:
             namespaces.unshare()
-            namespaces.join()
+            namespaces.join(SEATS.get(engine, ()))
             fabric = VethFabric(namespaces.open_sockets())
         except BaseException:
             namespaces.close()

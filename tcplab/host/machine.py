@@ -15,7 +15,7 @@ from typing import Any, Final
 from tcplab.api.events import AnyEvent, Dropped, Noted
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
-from tcplab.host import arp, icmp, sockets, view
+from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
@@ -130,6 +130,10 @@ class Machine:
         """A snapshot."""
         self.now = now
         return view.of(self)
+
+    def infos(self) -> dict[str, dict[str, int]]:
+        """TCP_INFO of all connections, by their names."""
+        return tcp_info.of_all(self.flows.values())
 
     @property
     def deadline(self) -> Nanos:
@@ -272,8 +276,9 @@ class Machine:
         tos: int = 0,
         df: bool = True,
     ) -> None:
-        """Send one TCP segment."""
-        self.counters["TcpOutSegs"] += 1
+        """Send one TCP segment; what repeats its connection's own octets is not counted (__tcp_transmit_skb)."""
+        if not rtx:
+            self.counters["TcpOutSegs"] += 1
         packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl, tos, df)
         mac = self.neighbours.get(dst)
         if mac is None:  # itself, a stranger, or behind the gateway

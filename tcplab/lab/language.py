@@ -400,7 +400,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "DATA": (_data, 'a "text" in quotes, or a number of octets'),
     "HOW": (_one_of("rd", "wr", "rdwr"), "rd, wr or rdwr"),
     "VALUE": (_value, "a number or a name"),
-    "OPTION": (_pattern(r"[A-Z_]+"), "a socket option, such as TCP_NODELAY"),
+    "OPTION": (_pattern(r"[A-Z][A-Z0-9_]*"), "a socket option, such as TCP_NODELAY"),
     "SETTING": (_setting, 'NAME=NUMBER, or NAME="N N N"'),
     "SERVICE": (_one_of("echo", "http"), "a service: echo or http"),
     "DIR": (_one_of("a>b", "b>a", "both"), "a direction: a>b, b>a or both"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tcplab.host import tcp_info
 from tcplab.lab import checks
 from tcplab.lab.errors import LabError
 from tcplab.lab.exercise import From, Predict, Value
@@ -158,7 +157,7 @@ def right_value(runner: Runner, predict: Predict) -> Value | None:
 
 def _ss(runner: Runner, command: Command) -> str:
     view, machine = runner.stage.view(command["host"]), runner.world.hosts[command["host"]]
-    return ss(view, tcp_info.of_all(machine.flows.values()), runner.world.loop.now)
+    return ss(view, machine.infos(), runner.world.loop.now)
 
 
 def _nstat(runner: Runner, command: Command) -> str:

@@ -17,7 +17,6 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
-    sack,
     seq,
     sndbuf,
     syn_sent,
@@ -177,7 +176,7 @@ def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:
 
 def _challenge_syn(tcb: Tcb) -> None:
     counters = tcb.host.counters
-    counters["TcpInErrs"] += 1
+    counters["TcpInErrs"] += tcb.state is State.ESTABLISHED  # Linux tcp_rcv_established alone has syn_inerr
     counters["TcpExtTCPSYNChallenge"] += 1
     tcb.host.dropped(tcb.label, "SYN", "", "a SYN does not reset a connection any more", "RFC 5961 4.2")
     output.challenge_ack(tcb, f"SYN in {tcb.state.value}: if it was you, tell with a RST", "RFC 5961 4.2")
@@ -213,6 +212,8 @@ def _reset(tcb: Tcb, why: str) -> None:
     error = errno.ECONNRESET
     if tcb.state is State.CLOSE_WAIT:
         error = errno.EPIPE  # the peer had closed already (tcp_reset)
+    elif tcb.state is State.SYN_RECV and tcb.request is None:
+        tcb.host.counters["TcpAttemptFails"] += 1  # of a simultaneous open
     machine.destroy(tcb, Cause.RST, f"{errno.errorcode[error]}: {why}", REF, error)
 
 
@@ -229,6 +230,9 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         tcb.retransmits = 0
         tcb.retrans_stamp = -1
         tcb.snd_una = seq.add(tcb.iss, 1)
+        if tcb.segs_out:  # our own SYN, of a simultaneous open: Linux counts it, and counts it as delivered twice
+            tcb.bytes_acked = 1
+            tcb.delivered += 1
         timers.arm_rto(tcb)
     tcb.snd_wnd = seg.window << (0 if seg.flags & SYN else tcb.snd_wscale)
     negotiate.window_grew(tcb, tcb.snd_wnd)
@@ -237,7 +241,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     syn_sent.established(tcb)
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
-        sack.duplicate(tcb, tcb.irs, tcb.rcv_nxt, old=True)
+        data.seen_before(tcb, tcb.irs, tcb.rcv_nxt)
         tcb.pending |= delack.NOW
     return True
 

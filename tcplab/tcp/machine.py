@@ -15,7 +15,7 @@ def enter(tcb: Tcb, cause: Cause, why: str, ref: str = "") -> None:
     old = tcb.state
     tcb.state = TRANSITIONS[old, cause]
     host = tcb.host
-    if old in _CURR_ESTAB and tcb.state is State.CLOSED and cause in (Cause.RST, Cause.ABORT):
+    if old in _CURR_ESTAB and tcb.state is State.CLOSED:
         host.counters["TcpEstabResets"] += 1
     if host.tracing:
         host.emit(StateChanged(host.now, host.name, tcb.label, old.value, tcb.state.value, why, ref))

@@ -128,7 +128,9 @@ def send_syn(
     tcb.wstamp = host.now
     if rtx:
         host.counters["TcpRetransSegs"] += 1
-    host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, rtx, tcb.tos, tcb.df)
+    host.send_tcp(
+        tcb.raddr, segment, tcb.ident, why, ref, rtx or with_ack, tcb.tos, tcb.df
+    )  # the SYN,ACK repeats our SYN
 
 
 def _acceptable_seq(tcb: Tcb) -> Seq:
@@ -263,7 +265,7 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
         return held
     first, before = tcb.snd_nxt, len(tcb.rtx)
     end = seq.add(first, size)
-    marked = sndbuf.pushes(tcb, end)
+    marked = sndbuf.marked(tcb, end)
     several = size > mss
     at = first
     while size > mss:
@@ -302,6 +304,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
             tcb.eor = tcb.eor[1:]
         entry.eor = bool(tcb.eor) and tcb.eor[0] == end
     rate.sent(tcb, entry)
+    entry.serial = tcb.segs_out
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end
@@ -324,7 +327,7 @@ def push_one(tcb: Tcb, why: str) -> bool:
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
     first, before = tcb.snd_nxt, len(tcb.rtx)
-    _send(tcb, first, size, False, sndbuf.pushes(tcb, seq.add(first, size)), False, why)
+    _send(tcb, first, size, False, sndbuf.marked(tcb, seq.add(first, size)), False, why)
     sndbuf.sent(tcb, first, before)
 
 

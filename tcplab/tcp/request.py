@@ -90,6 +90,7 @@ class Request:
             min(self.rcv_wnd, window.MAX_UNSCALED), options,
         )  # fmt: skip
         if rtx:
+            host.counters["TcpOutSegs"] += 1  # tcp_make_synack counts each
             host.counters["TcpRetransSegs"] += 1
             host.counters["TcpExtTCPSynRetrans"] += 1
             self.repeated = True
@@ -122,10 +123,10 @@ class Request:
 
     def on_timer(self) -> None:
         """The third step did not come: repeat the SYN,ACK, or forget the peer silently."""
-        self.host.counters["TcpExtTCPTimeouts"] += 1
         if self.listener.closed:
             self.end(Cause.ABORT, "the listener is gone: the entry goes, silently", "Linux reqsk_timer_handler")
             return
+        self.host.counters["TcpExtTCPTimeouts"] += 1
         most = self.retries()
         defer = self.listener.defer_accept
         deferring = defer > 0 and self.acked
@@ -194,6 +195,7 @@ class Request:
         return ack != seq.add(self.iss, 1)
 
     def _other_syn(self) -> None:
+        self.host.counters["TcpExtEmbryonicRsts"] += 1
         self.end(Cause.ABORT, "a SYN with another number in the window: RST", "RFC 9293 3.10.7.4")
 
     def _same_syn(self) -> None:

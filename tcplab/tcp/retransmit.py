@@ -73,6 +73,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     entry.ever = True
     entry.sent = host.now
     rate.sent(tcb, entry)
+    entry.serial = tcb.segs_out
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None
     if entry.syn:

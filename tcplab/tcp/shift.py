@@ -177,7 +177,7 @@ def cut(tcb: Tcb, first: int, stop: int, size: int, mss: int) -> None:
         piece.seq, piece.end, piece.starts = begin, end, not fresh
         piece.sacked, piece.lost, piece.retrans, piece.ever = head.sacked, head.lost, head.retrans, head.ever
         piece.sent, piece.delivered, piece.delivered_at = head.sent, head.delivered, head.delivered_at
-        piece.first_tx, piece.app_limited = head.first_tx, head.app_limited
+        piece.first_tx, piece.app_limited, piece.serial = head.first_tx, head.app_limited, head.serial
         fresh.append(piece)
         begin, size = end, mss
     last, ends = fresh[-1], (tail.fin, tail.push, tail.eor)

@@ -85,6 +85,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     if tcb.attempt is not None:
         fastopen.answered(tcb, seg)
     established(tcb)
+    tcb.host.counters["TcpExtTCPDelivered"] += 1
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
         return

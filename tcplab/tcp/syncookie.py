@@ -12,7 +12,7 @@ from bisect import bisect_right
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
-from tcplab.tcp import seq
+from tcplab.tcp import seq, window
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import Request
 from tcplab.units import MS, SEC
@@ -110,6 +110,8 @@ def check(listener: Listener, seg: Segment, raddr: int) -> Request | None:
         return None
     request = Request(listener, seg, raddr, _restored(listener, seg, MSS_TABLE[index]), seq.add(seg.ack, -1))
     request.irs, request.rcv_nxt = irs, seg.seq
+    buffer = listener.rcvbuf or listener.host.sysctl.tcp_rmem[1]
+    request.rcv_wnd = window.initial(buffer, MSS_TABLE[index], listener.window_clamp)  # without room for a timestamp
     request.cookie = request.repeated = True  # when it was sent is not known: no RTT sample
     return request
 

@@ -24,6 +24,9 @@ LINUX_REF = "Linux tcp_timewait_state_process"
 _ISN_STEP = 65535 + 2
 
 
+_SHORT = 4 * SEC  # inet_twsk_schedule: such a bucket counts as killed
+
+
 class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
@@ -52,6 +55,7 @@ class TimeWait:
         self.entry: Entry | None = None
         self.deadline: Nanos = NEVER
         self.host.flows[self.key] = self
+        self.host.counters["TcpExtTWKilled" if length <= _SHORT else "TcpExtTW"] += 1
         self._wait(length, "2MSL" if state is State.TIME_WAIT else "orphan in FIN_WAIT_2: tcp_fin_timeout")
 
     @property

@@ -128,7 +128,7 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)
-    if not more:
+    if not more or sndbuf.forced(tcb):
         sndbuf.mark(tcb)
     if flags & MSG_EOR and taken == len(data):
         tcb.eor += (tcb.data_end,)
@@ -203,6 +203,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
     if tcb.over:
         pass
     elif tcb.state is State.SYN_SENT:
+        counters["TcpExtTCPAbortOnData"] += bool(linger[0] and linger[1] == 0)
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
         counters["TcpExtTCPAbortOnClose"] += 1

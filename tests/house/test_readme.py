@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tcplab.api.states import diagram
 from tcplab.lab import catalogue
+from tcplab.lab.compare import fidelity
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -37,3 +38,7 @@ def test_pictures_are_there() -> None:
 def test_every_exercise_is_listed() -> None:
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", README, re.MULTILINE))
     assert {info.id for info in catalogue.all()} <= listed
+
+
+def test_the_table_of_fidelity_is_made_from_its_file() -> None:
+    assert fidelity.written(README) == README, "python -m tcplab.lab.compare.fidelity README.md"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import queue
 import select
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tcplab.engines.errors import EngineError
+from tcplab.engines.haste import calm, hurry
 from tcplab.engines.tun import TunHost
 from tcplab.lab.drill.kernel_calls import Syscalls
 from tcplab.lab.drill.shell import Deed
@@ -48,11 +48,11 @@ class Kernel:
         self.local = options.get("local_ip") or LOCAL
         self.remote = options.get("remote_ip") or REMOTE
         mtu, mss = int(options.get("mtu") or 1500), int(options.get("mss") or 0)
-        self._haste = _hurry()
+        self._haste = hurry()
         try:
             self.host = TunHost(self.local, options.get("netmask_ip") or "255.255.0.0", mtu, mss)
         except EngineError:
-            _calm(self._haste)
+            calm(self._haste)
             raise
         self.syscalls = Syscalls(self.host, self.local, self.remote)
         self.poller = select.poll()
@@ -170,31 +170,12 @@ class Kernel:
 
     def close(self) -> None:
         """Drop the connections; the namespace goes with its last socket."""
-        _calm(self._haste)
+        calm(self._haste)
         self._work.put(None)
         self.syscalls.wake()
         self._worker.join(_FAREWELL)
         self.syscalls.close()
         self.host.close()
-
-
-def _hurry() -> tuple[int, int] | None:
-    """Let this thread, the threads that it starts and the helper run as soon as they can; what to go back to.
-
-    A script's times are milliseconds, and other programs may keep every processor busy. Only root may.
-    """
-    try:
-        before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    except OSError:
-        return None
-    return before
-
-
-def _calm(before: tuple[int, int] | None) -> None:
-    """The end of the hurry."""
-    if before is not None:
-        os.sched_setscheduler(0, before[0], os.sched_param(before[1]))
 
 
 def _summed(packet: bytes) -> bytes:
