@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, ecn, output, sndbuf
+from tcplab.tcp import chrono, ecn, output, rate, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
@@ -80,8 +80,8 @@ def of(tcb: Tcb) -> dict[str, int]:
         | OPT_SYN_DATA * tcb.syn_data_acked | OPT_ECN * bool(tcb.ecn) | OPT_ECN_SEEN * bool(tcb.ecn & ecn.SEEN),
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if tcb.wscale_ok else 0,
-        "delivery_rate_app_limited": int(tcb.rate is None or tcb.rate.limited),
-        "delivery_rate": tcb.rate.octets(tcb.mss) if tcb.rate is not None else 0,
+        "delivery_rate_app_limited": rate.is_limited(tcb),
+        "delivery_rate": rate.octets(tcb),
         "rto": tcb.rto // US,
         "ato": min(tcb.ato, _DELACK_MAX) // US,
         "snd_mss": tcb.mss,
@@ -102,7 +102,8 @@ def of(tcb: Tcb) -> dict[str, int]:
         "advmss": tcb.advmss - ts_space,
         "reordering": tcb.reordering,
         "reord_seen": tcb.reord_seen,
-        "rcv_space": min(INIT_CWND * (tcb.advmss - ts_space), tcb.rcv_ssthresh),
+        "rcv_rtt": tcb.rcv_rtt >> 3,
+        "rcv_space": tcb.space,
         "total_retrans": tcb.total_retrans,
         "pacing_rate": tcb.pacing_rate,
         "max_pacing_rate": NO_LIMIT,

@@ -29,9 +29,16 @@ class Rate:
         self.limited = True
         """The application limited that one."""
 
-    def octets(self, mss: int) -> int:
-        """Octets a second (tcp_compute_delivery_rate)."""
-        return self.delivered * mss * 1_000_000 // self.interval if self.interval else 0
+
+def octets(tcb: Tcb) -> int:
+    """The best sample in octets a second (tcp_compute_delivery_rate)."""
+    rate = tcb.rate
+    return rate.delivered * tcb.mss * 1_000_000 // rate.interval if rate is not None and rate.interval else 0
+
+
+def is_limited(tcb: Tcb) -> int:
+    """1: the application limited that one, or there is none."""
+    return int(tcb.rate is None or tcb.rate.limited)
 
 
 def sent(tcb: Tcb, entry: SentSeg) -> None:
