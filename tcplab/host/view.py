@@ -191,4 +191,4 @@ def timer_text(item: Timed) -> str:
     return f"ARP {item.label}" if isinstance(item, Resolution) else ""
 
 
-_SHORT = ("RTO", "delayed ACK", "window probe", "keepalive", "tail loss probe", "reordering timer")
+_SHORT = ("RTO", "delayed ACK", "window probe", "keepalive", "tail loss probe", "reordering")

@@ -54,7 +54,7 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
         delack.enter_quickack(tcb)
         tcb.pending |= delack.SCHED
         return False
-    if rcvbuf.make_room(tcb):
+    if rcvbuf.make_room(tcb, seg.seq):
         return True
     tcb.pending |= NOMEM | delack.NOW
     if not seg.payload or not tcb.rcvq:
@@ -105,7 +105,7 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
     if tcb.ecn:
         ecn.data_check(tcb, seg)
-    if not rcvbuf.make_room(tcb):
+    if not rcvbuf.make_room(tcb, seg.seq):
         host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
         return
     host.counters["TcpExtTCPOFOQueue"] += 1
@@ -162,6 +162,7 @@ def _fin(tcb: Tcb) -> None:
 def _nothing_missing(tcb: Tcb) -> None:
     """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
     tcb.ooo.clear()
+    rcvbuf.settle(tcb)
     tcb.sacks.clear()
     tcb.dsack = None
 

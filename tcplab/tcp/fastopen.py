@@ -215,6 +215,7 @@ def _data_acknowledged(tcb: Tcb) -> None:
     tcb.bytes_acked += taken
     if tcb.snd_una == tcb.snd_nxt:
         tcb.rtx.clear()
+        tcb.tsorted.clear()
     else:
         tcb.rtx[0].seq = tcb.snd_una
     sndbuf.acked(tcb)

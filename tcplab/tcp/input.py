@@ -228,7 +228,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     syn = tcb.rtx[0] if tcb.rtx and tcb.rtx[0].syn else None
     if syn is not None:
         syn_sent.first_sample(tcb, syn, seg)
-        tcb.rtx.pop(0)
+        tcb.tsorted.pop(tcb.rtx.pop(0), None)
         tcb.retrans_out = 0
         tcb.retransmits = 0
         tcb.retrans_stamp = -1

@@ -43,6 +43,7 @@ def release(tcb: Tcb) -> None:
         tcb.request.drop()
         tcb.request = None
     tcb.rtx.clear()
+    tcb.tsorted.clear()
     tcb.skbs.clear()
     tcb.skbs_sent.clear()
     if tcb.notices is not None:

@@ -228,7 +228,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
-    if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
+    if rest and not tcb.rtx and timers.pending(tcb) < 0:
         timers.arm_persist(tcb)
 
 

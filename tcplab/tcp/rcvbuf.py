@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import seq
+from tcplab.tcp import prune, seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import Segment
@@ -58,17 +58,25 @@ def full_space(tcb: Tcb) -> int:
     return min(window_of(tcb, tcb.rcvbuf), tcb.clamp)
 
 
-def make_room(tcb: Tcb) -> bool:
-    """Is there room for one more segment, however large? A buffer of no fixed size grows (tcp_try_rmem_schedule)."""
+def make_room(tcb: Tcb, first: Seq) -> bool:
+    """Is there room for one more segment, however large? A buffer of no fixed size grows (tcp_try_rmem_schedule).
+
+    What waits behind `first`, its number, may have to make room for it.
+    """
     if tcb.rmem_alloc <= tcb.rcvbuf:
         return True
-    tcb.host.counters["TcpExtPruneCalled"] += 1
+    counters = tcb.host.counters
+    counters["TcpExtPruneCalled"] += 1
     tcb.quick = 0
     if not tcb.rcvbuf_locked and tcb.owner is not None:
         tcb.rcvbuf = max(tcb.rcvbuf, min(tcb.rmem_alloc, tcb.host.sysctl.tcp_rmem[2]))
     if tcb.rmem_alloc > tcb.rcvbuf:
         tcb.rcv_ssthresh = min(tcb.clamp, 2 * advmss(tcb))
-    return tcb.rmem_alloc <= tcb.rcvbuf
+        prune.out_of_order(tcb, first)
+    if tcb.rmem_alloc <= tcb.rcvbuf:
+        return True
+    counters["TcpExtRcvPruned"] += 1
+    return False
 
 
 # --- what is queued and read ------------------------------------------------------------------------------------------

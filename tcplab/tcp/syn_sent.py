@@ -73,6 +73,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
     ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
+    tcb.tsorted.pop(syn, None)
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
     tcb.retrans_out -= syn.retrans
