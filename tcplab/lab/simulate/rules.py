@@ -14,7 +14,7 @@ from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.reassembly import SACKS
 from tcplab.tcp.request import Request
-from tcplab.tcp.tcb import DELACK, PERSIST, REO, RTO, TLP, Tcb
+from tcplab.tcp.tcb import COMPRESS, DELACK, PERSIST, REO, RTO, TLP, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 
@@ -200,7 +200,7 @@ def _timers(tcb: Tcb) -> None:
             _fail("RTO of nothing", who, expires)
         if output.unsent(tcb) and not persist:
             _fail("no persist timer", who, f"{output.unsent(tcb)} octets wait for nothing")
-    if tcb.pending & delack.SCHED and expires[DELACK] == NEVER:
+    if tcb.pending & delack.SCHED and expires[DELACK] == expires[COMPRESS] == NEVER:
         _fail("an ACK is owed, and no timer runs", who)
 
 
