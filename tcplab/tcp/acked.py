@@ -41,7 +41,7 @@ class Acked:
     """One ACK while it is being worked on."""
 
     __slots__ = (
-        "ca_rtt", "ecr", "first_sackt", "flags", "last_sackt", "newest", "prior_delivered", "rate_end", "rate_serial",
+        "ca_rtt", "ecr", "first_sackt", "flags", "last_sackt", "newest", "prior_delivered", "rate_end", "rate_sent",
         "reord", "rexmit", "sack_delivered",
     )  # fmt: skip
 
@@ -60,15 +60,14 @@ class Acked:
         """The round trip of the last segment that it tells of, microseconds; -1 if it tells of none."""
         self.prior_delivered = 0
         """Tcb.delivered when the newest segment that it tells of was sent."""
-        self.rate_serial = -1
+        self.rate_sent: Nanos = -1
         self.rate_end: Seq = 0
         self.newest: SentSeg | None = None
 
     def sample(self, entry: SentSeg, end: Seq) -> None:
         """`entry`, the end of which in its sk_buff is `end`, arrived (tcp_rate_skb_delivered)."""
-        serial = entry.serial
-        newer = serial > self.rate_serial or (serial == self.rate_serial and seq.after(end, self.rate_end))
+        newer = entry.sent > self.rate_sent or (entry.sent == self.rate_sent and seq.after(end, self.rate_end))
         if entry.delivered >= 0 and newer:
             self.prior_delivered = entry.delivered
-            self.rate_serial, self.rate_end = serial, end
             self.newest = entry
+            self.rate_sent, self.rate_end = entry.sent, end

@@ -300,13 +300,13 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
+    entry.order = tcb.segs_out
     entry.push = marked
     if tcb.eor:
         while tcb.eor and seq.before(tcb.eor[0], end):
             tcb.eor = tcb.eor[1:]
         entry.eor = bool(tcb.eor) and tcb.eor[0] == end
     rate.sent(tcb, entry)
-    entry.serial = tcb.segs_out
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end

@@ -29,29 +29,29 @@ def min_rtt(tcb: Tcb) -> int:
     return tcb.rtt_min or _NO_RTT
 
 
-def advance(tcb: Tcb, entry: SentSeg, end: Seq) -> None:
-    """The sk_buff that begins with `entry` arrived: is it the newest of those that did (6.2 step 2, tcp_rack_advance)?
+def _newer(tcb: Tcb, end: Seq, sent: Nanos, order: int) -> bool:
+    """Was the newest segment that arrived sent after this one (tcp_skb_sent_after)?
+
+    Linux has the order of those of one microsecond from their numbers. Here an instant may hold a whole round trip's
+    answers, repeats among them, so their order is remembered; the parts of one sk_buff have one.
+    """
+    if tcb.rack_sent != sent:
+        return tcb.rack_sent > sent
+    return tcb.rack_order > order or (tcb.rack_order == order and seq.after(tcb.rack_end, end))
+
+
+def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos, order: int) -> None:
+    """A segment arrived: is it the newest of those that did (6.2 step 2, tcp_rack_advance)?
 
     An ACK that comes sooner than any round trip after a repeat is the ACK of the original.
     """
-    took = (tcb.host.now - entry.sent) // US
-    if entry.ever and took < min_rtt(tcb):
+    took = (tcb.host.now - sent) // US
+    if repeated and took < min_rtt(tcb):
         return
     tcb.rack_advanced = True
     tcb.rack_rtt = took
-    serial = entry.serial
-    if serial > tcb.rack_serial or (serial == tcb.rack_serial and seq.after(end, tcb.rack_end)):
-        tcb.rack_serial = serial
-        tcb.rack_end = end
-
-
-def _overtaken(tcb: Tcb, entry: SentSeg) -> bool:
-    """Something that was sent after it has arrived. Linux asks for the time, and of one moment for the sequence number
-    (tcp_skb_sent_after).
-    """
-    if entry.serial == tcb.rack_serial:
-        return seq.before(entry.end, tcb.rack_end)
-    return entry.serial < tcb.rack_serial
+    if not _newer(tcb, end, sent, order):
+        tcb.rack_sent, tcb.rack_end, tcb.rack_order = sent, end, order
 
 
 def reo_wnd(tcb: Tcb) -> int:
@@ -95,7 +95,7 @@ def detect_loss(tcb: Tcb) -> int:
     for entry in tcb.tsorted:
         if entry.lost and not entry.retrans:
             continue
-        if not _overtaken(tcb, entry):
+        if not _newer(tcb, entry.end, entry.sent, entry.order):
             break
         left = time_left(tcb, entry, wait)
         if left <= 0:

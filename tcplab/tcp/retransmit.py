@@ -73,8 +73,8 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     tcb.total_retrans += 1
     entry.ever = True
     entry.sent = host.now
+    entry.order = tcb.segs_out
     rate.sent(tcb, entry)
-    entry.serial = tcb.segs_out
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None
     if entry.syn:

@@ -60,8 +60,8 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
         for cut in tcb.eor:
             if seq.after(cut, end):
                 step = min(step, seq.diff(cut, end))
-        if tcb.psh and tcb.psh[-1] == end != tcb.skbs[-1]:
-            tcb.psh = (*tcb.psh[:-1], seq.add(end, step))  # the mark is the sk_buff's, so it moves to its new end
+        if tcb.pushes and tcb.pushes[-1] == end != tcb.skbs[-1]:
+            tcb.pushes = (*tcb.pushes[:-1], seq.add(end, step))  # the mark is the sk_buff's, so it moves to its new end
         tcb.sndq += data if step == size else data[done : done + step]
         done += step
         if tcb.eor and tcb.data_end in tcb.eor:
@@ -75,8 +75,8 @@ def mark(tcb: Tcb) -> None:
     """The end of what is written now is to be pushed, if it was not sent already (tcp_mark_push)."""
     if tcb.skbs:
         end = tcb.pushed_seq = tcb.data_end
-        if not tcb.psh or tcb.psh[-1] != end:
-            tcb.psh += (end,)
+        if not tcb.pushes or tcb.pushes[-1] != end:
+            tcb.pushes += (end,)
 
 
 def forced(tcb: Tcb) -> bool:
@@ -102,20 +102,20 @@ def head_end(tcb: Tcb, wanted: int) -> Seq:
     else:
         grown = behind
         del skbs[1]
-    if tcb.psh and tcb.psh[0] == end:
-        behind_it = tcb.psh[1:]
-        tcb.psh = behind_it if behind_it and behind_it[0] == grown else (grown, *behind_it)
+    if tcb.pushes and tcb.pushes[0] == end:
+        behind_it = tcb.pushes[1:]
+        tcb.pushes = behind_it if behind_it and behind_it[0] == grown else (grown, *behind_it)
     return grown
 
 
 def marked(tcb: Tcb, end: Seq) -> bool:
     """The sk_buff that leaves ends at `end`: does its mark leave with it?"""
-    if not tcb.psh:
+    if not tcb.pushes:
         return False
-    tcb.psh = tuple(at for at in tcb.psh if not seq.before(at, end))
-    if not tcb.psh or tcb.psh[0] != end:
+    tcb.pushes = tuple(at for at in tcb.pushes if not seq.before(at, end))
+    if not tcb.pushes or tcb.pushes[0] != end:
         return False
-    tcb.psh = tcb.psh[1:]
+    tcb.pushes = tcb.pushes[1:]
     return True
 
 

@@ -45,8 +45,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "app_limited", "delivered", "delivered_at", "end", "eor", "ever", "fin", "first_tx", "lost", "push", "retrans",
-        "sacked", "sent", "seq", "serial", "starts", "syn",
+        "app_limited", "delivered", "delivered_at", "end", "eor", "ever", "fin", "first_tx", "lost", "order", "push",
+        "retrans", "sacked", "sent", "seq", "starts", "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
@@ -67,8 +67,6 @@ class SentSeg:
         """A send() with MSG_EOR ended with it: nothing is added."""
         self.starts = True
         """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
-        self.serial = 0
-        """In which order segments were sent: Tcb.segs_out before it. Several may leave in one nanosecond here."""
         self.delivered = 0
         """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
         self.delivered_at: Nanos = -1
@@ -76,6 +74,8 @@ class SentSeg:
         self.first_tx: Nanos = 0
         """When the segment had left that was acknowledged last then."""
         self.app_limited = False
+        self.order = 0
+        """How many segments left before it: in virtual time many leave in one instant."""
 
 
 class Owner(Protocol):
@@ -129,8 +129,8 @@ class Tcb:
         "lport", "lrcvtime", "lsndtime", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
         "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner",
         "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out",
-        "probes_since", "prr_delivered", "prr_out", "psh", "pushed_seq", "quick", "rack_advanced", "rack_dsack_seen",
-        "rack_end", "rack_last_delivered", "rack_rtt", "rack_serial", "raddr", "rate", "rcv_mss", "rcv_nxt",
+        "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen",
+        "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rate", "rcv_mss", "rcv_nxt",
         "rcv_ooopack", "rcv_rtt", "rcv_rtt_at", "rcv_rtt_echo", "rcv_rtt_seq", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd",
         "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist", "reo_wnd_steps",
         "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
@@ -173,7 +173,7 @@ class Tcb:
         self.snd_sml: Seq = 0
         self.pushed_seq: Seq = 0
         """What was written last that is marked to be pushed."""
-        self.psh: tuple[Seq, ...] = ()
+        self.pushes: tuple[Seq, ...] = ()
         """Where sk_buffs end that are not sent and whose end is to be pushed (`tcplab.tcp.sndbuf.mark`)."""
         self.wstamp: Nanos = -SEC
         """When anything was sent last."""
@@ -333,9 +333,9 @@ class Tcb:
         # RACK: the newest segment that arrived, and how long an overtaken one is waited for.
         self.tsorted: dict[SentSeg, None] = {}
         """What is on the way, in the order of sending (Linux tsorted_sent_queue)."""
-        self.rack_serial = -1
-        """SentSeg.serial of it, and where it ends."""
+        self.rack_sent: Nanos = -1
         self.rack_end: Seq = 0
+        self.rack_order = 0
         self.rack_rtt = 0
         """Its round trip, microseconds."""
         self.rack_advanced = self.rack_dsack_seen = False
