@@ -62,9 +62,9 @@ class Epoll:
             raise OSError(errno.ENOENT, "the descriptor is not watched")
         if watch is None:
             watch = self.watches[sock.fd] = Watch(self, sock, 0, 0)
-            sock.watches.append(watch)
+            sock.watches += (watch,)
         if op == DEL:
-            sock.watches.remove(watch)
+            _forget(watch)
             self.forget(sock.fd)
             return
         watch.events, watch.data = events | readiness.ALWAYS, data
@@ -102,7 +102,7 @@ class Epoll:
 def close(machine: Machine, fd: int) -> None:
     """close(2) of an epoll descriptor."""
     for watch in machine.epolls.pop(fd).watches.values():
-        watch.sock.watches.remove(watch)
+        _forget(watch)
 
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
@@ -125,3 +125,7 @@ def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
 
 
 CALLS: Final = ("epoll_create", "epoll_ctl", "epoll_wait")
+
+
+def _forget(watch: Watch) -> None:
+    watch.sock.watches = tuple(other for other in watch.sock.watches if other is not watch)

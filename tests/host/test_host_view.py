@@ -7,7 +7,7 @@ import pytest
 from support.pair import B, Pair, X
 
 from tcplab.api.views import HostView, TimerView
-from tcplab.host import view as host_view
+from tcplab.host import view
 from tcplab.tcp.tcb import TIMER_NAMES
 from tcplab.units import MS, SEC
 from tcplab.wire import tcp as wire_tcp
@@ -212,5 +212,6 @@ def test_counters_are_sorted_and_without_zeros_and_a_view_can_be_sent() -> None:
     assert msgspec.json.decode(msgspec.json.encode(view), type=HostView) == view
 
 
-def test_every_timer_has_a_short_name() -> None:
-    assert len(host_view._SHORT) == len(TIMER_NAMES)
+def test_every_timer_has_its_words() -> None:
+    assert len(view._SHORT) == len(TIMER_NAMES)
+    assert sorted(view._TIMER_WHY) == list(range(len(TIMER_NAMES)))
