@@ -107,7 +107,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "advmss": tcb.advmss - ts_space,
         "reordering": tcb.reordering,
         "reord_seen": tcb.reord_seen,
-        "rcv_rtt": tcb.rcv_rtt >> 3,
+        "rcv_rtt": tcb.receiver.rtt >> 3 if tcb.receiver is not None else 0,
         "rcv_space": tcb.space,
         "total_retrans": tcb.total_retrans,
         "pacing_rate": tcb.pacing_rate,
