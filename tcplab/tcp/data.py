@@ -6,8 +6,8 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timers, timewait, window
-from tcplab.tcp.tcb import COMPRESS, NOMEM, Tcb
+from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
+from tcplab.tcp.tcb import NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
 
@@ -130,10 +130,9 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _flush(tcb: Tcb) -> None:
     """More holes than one ACK should tell of: those ACKs that wait leave first (tcp_sack_compress_send_ack)."""
-    if tcb.compressed:
-        timers.stop(tcb, COMPRESS)
-        one, tcb.compressed = tcb.compressed, tcb.compressed - 1
-        why = f"data is missing in several places: {one} ACKs as one, before the next block"
+    why = delack.decompress(tcb)
+    if why:
+        why = f"data is missing in several places: {why}, before the next block"
         output.send_ack(tcb, why, delack.COMPRESS_REF)
 
 
@@ -161,9 +160,8 @@ def _fin(tcb: Tcb) -> None:
 
 def _nothing_missing(tcb: Tcb) -> None:
     """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
-    tcb.ooo.clear()
+    tcb.ooo = tcb.sacks = ()
     rcvbuf.settle(tcb)
-    tcb.sacks.clear()
     tcb.dsack = None
 
 

@@ -95,10 +95,28 @@ def acked(tcb: Tcb) -> None:
     tcb.pending = 0
     if tcb.expires[DELACK] != NEVER:
         timers.stop(tcb, DELACK)
-    if tcb.compressed:
-        tcb.host.counters["TcpExtTCPAckCompressed"] += tcb.compressed
-        tcb.compressed = 0
-        timers.stop(tcb, COMPRESS)
+    if tcb.expires[COMPRESS] != NEVER:
+        _drop_compressed(tcb)
+
+
+def _drop_compressed(tcb: Tcb) -> None:
+    """The segment that left told all that waiting ACKs would have told."""
+    mine = autotune.of(tcb)
+    tcb.host.counters["TcpExtTCPAckCompressed"] += mine.dup_acks - _DUPTHRESH
+    mine.dup_acks = _DUPTHRESH
+    timers.stop(tcb, COMPRESS)
+
+
+def decompress(tcb: Tcb) -> str:
+    """Waiting ACKs leave now, as one: what to say of it; empty: none waits."""
+    mine = autotune.of(tcb)
+    waiting = mine.dup_acks - _DUPTHRESH
+    if waiting <= 0:
+        return ""
+    mine.dup_acks = _DUPTHRESH
+    timers.stop(tcb, COMPRESS)
+    tcb.host.counters["TcpExtTCPAckCompressed"] += waiting - 1  # one is sent
+    return f"{waiting} ACKs as one"
 
 
 def reason_to_ack_now(tcb: Tcb) -> str:
@@ -130,17 +148,19 @@ def _compress(tcb: Tcb) -> str:
     twentieth of the round trip at most: their SACK blocks say it all (__tcp_ack_snd_check).
     """
     sysctl = tcb.host.sysctl
-    if not tcb.sack_ok or tcb.compressed >= sysctl.tcp_comp_sack_nr:
+    mine = autotune.of(tcb)
+    if not tcb.sack_ok or mine.dup_acks - _DUPTHRESH >= sysctl.tcp_comp_sack_nr:
         return "ACK at once: data is missing"
-    if tcb.compressed_rcv_nxt != tcb.rcv_nxt:
-        tcb.compressed_rcv_nxt = tcb.rcv_nxt
-        tcb.dup_acks = 0
-    if tcb.dup_acks < _DUPTHRESH:
-        tcb.dup_acks += 1
+    if mine.hole != tcb.rcv_nxt:
+        if tcb.expires[COMPRESS] != NEVER:
+            _drop_compressed(tcb)
+        mine.hole = tcb.rcv_nxt
+        mine.dup_acks = 0
+    mine.dup_acks += 1
+    if mine.dup_acks <= _DUPTHRESH:
         return "ACK at once: data is missing"
-    tcb.compressed += 1
     if tcb.expires[COMPRESS] == NEVER:
-        trip = tcb.srtt if tcb.srtt and tcb.srtt < tcb.rcv_rtt else tcb.rcv_rtt
+        trip = tcb.srtt if tcb.srtt and tcb.srtt < mine.rtt else mine.rtt
         wait = min(sysctl.tcp_comp_sack_delay_ns, trip * (US >> 3) // 20) + sysctl.tcp_comp_sack_slack_ns
         why = "data is still missing: more of it may come at once, and one ACK will tell"
         timers.arm(tcb, COMPRESS, tcb.host.now + wait, why, COMPRESS_REF)

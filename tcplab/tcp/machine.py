@@ -49,7 +49,7 @@ def release(tcb: Tcb) -> None:
     if tcb.notices is not None:
         tcb.notices.purge(tcb)
     tcb.sacked_out = tcb.lost_out = tcb.retrans_out = 0
-    tcb.ooo.clear()
+    tcb.ooo = ()
 
 
 def wake(tcb: Tcb) -> None:

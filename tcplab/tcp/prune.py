@@ -21,7 +21,7 @@ def out_of_order(tcb: Tcb, first: Seq) -> None:
     dropped = 0
     while tcb.ooo and not seq.after(first, tcb.ooo[-1][0]):
         waiting = sum(len(octets) for _, octets, _ in tcb.ooo)
-        _, octets, _ = tcb.ooo.pop()
+        octets, tcb.ooo = tcb.ooo[-1][1], tcb.ooo[:-1]
         memory = tcb.ooo_rmem * len(octets) // waiting if tcb.ooo and waiting else tcb.ooo_rmem
         tcb.ooo_rmem -= memory
         tcb.rmem_alloc -= memory
@@ -34,7 +34,7 @@ def out_of_order(tcb: Tcb, first: Seq) -> None:
     if dropped:
         host = tcb.host
         host.counters["TcpExtOfoPruned"] += 1
-        tcb.sacks.clear()
+        tcb.sacks = ()
         tcb.dsack = None
         if host.tracing:
             why = "the receive buffer is short of memory: what waited is thrown away, and SACKed no more"

@@ -21,6 +21,8 @@ _OVERHEAD: Final = 256
 _AROUND: Final = 64 + 320
 """In front of the packet and behind it: NET_SKB_PAD, struct skb_shared_info."""
 TS_SPACE: Final = 12
+_NOTHING: Final[list[list[int]]] = []
+"""What an empty receive buffer holds; nobody puts anything into it."""
 _SMALLEST: Final = 576
 _PAGE: Final = 4096
 _MIN_CLAMP: Final = 1152
@@ -92,8 +94,15 @@ def queue(tcb: Tcb, octets: bytes, header: int = HEADERS) -> None:
         skbs[-1][2] -= size
         return
     memory, room = truesize(size + header)
-    skbs.append([size, memory, room])
+    _hold(tcb, [size, memory, room])
     tcb.rmem_alloc += memory
+
+
+def _hold(tcb: Tcb, segment: list[int]) -> None:
+    if tcb.rcvskbs:
+        tcb.rcvskbs.append(segment)
+    else:
+        tcb.rcvskbs = [segment]
 
 
 def wait(tcb: Tcb, size: int) -> None:
@@ -108,7 +117,7 @@ def moved(tcb: Tcb, octets: bytes, waiting: int) -> None:
     size = len(octets)
     memory = tcb.ooo_rmem * size // waiting if waiting else 0
     tcb.rcvq += octets
-    tcb.rcvskbs.append([size, memory, 0])
+    _hold(tcb, [size, memory, 0])
     tcb.ooo_rmem -= memory
 
 
@@ -130,7 +139,9 @@ def read(tcb: Tcb, size: int) -> None:
         size -= held[0]
         tcb.rmem_alloc -= held[1]
         done += 1
-    if done:
+    if done == len(skbs):
+        tcb.rcvskbs = _NOTHING
+    elif done:
         del skbs[:done]
 
 

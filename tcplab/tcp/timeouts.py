@@ -278,9 +278,9 @@ def _delack(tcb: Tcb) -> None:
 
 def _compressed(tcb: Tcb) -> None:
     """ACKs of a hole waited for one another long enough (tcp_compressed_ack_kick)."""
-    if tcb.compressed:
-        one, tcb.compressed = tcb.compressed, tcb.compressed - 1  # this one is sent, the others are not
-        output.send_ack(tcb, f"data is missing: {one} ACKs as one", delack.COMPRESS_REF)
+    why = delack.decompress(tcb)
+    if why:
+        output.send_ack(tcb, f"data is missing: {why}", delack.COMPRESS_REF)
 
 
 def _reo(tcb: Tcb) -> None:

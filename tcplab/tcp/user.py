@@ -150,7 +150,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
-        if tcb.rcv_rtt:
+        if tcb.receiver is not None and tcb.receiver.rtt:
             autotune.adjust(tcb, 0 if flags & MSG_PEEK else min(len(data), tcb.rcvskbs[0][0]))
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]

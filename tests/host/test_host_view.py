@@ -7,6 +7,9 @@ import pytest
 from support.pair import B, Pair, X
 
 from tcplab.api.views import HostView, TimerView
+from tcplab.tcp.tcb import TIMER_NAMES, Tcb
+from tcplab.tcp.timers import arm
+from tcplab.tui.draw.names import TIMERS
 from tcplab.units import MS, SEC
 from tcplab.wire import tcp as wire_tcp
 
@@ -197,6 +200,19 @@ def test_segments_out_of_order_and_sacked() -> None:
                      ((dropped[0] + 2896) & 0xFFFFFFFF, end))  # fmt: skip
     assert a.sacked == (((dropped[0] + 1448) & 0xFFFFFFFF, end),)
     assert (a.sacked_out, b.recv_q) == (2, 0)
+
+
+@pytest.mark.parametrize("which", range(len(TIMER_NAMES)), ids=TIMER_NAMES)
+def test_every_timer_has_its_words(which: int) -> None:
+    pair = Pair()
+    pair.open()
+    pair.run(SEC)
+    (conn,) = (flow for flow in pair.b.flows.values() if isinstance(flow, Tcb))
+    arm(conn, which, pair.now + SEC, "a test")
+    shown = timers(pair, "b")[TIMER_NAMES[which]]
+    assert shown.why
+    assert shown.name in TIMERS
+    assert pair.b.next_timer().endswith(conn.label)
 
 
 def test_counters_are_sorted_and_without_zeros_and_a_view_can_be_sent() -> None:

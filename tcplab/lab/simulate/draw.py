@@ -35,6 +35,7 @@ _UNSUITABLE: Final = (
     "ip_local_port_range",
     "ip_default_ttl",
     "icmp_echo_ignore_all",
+    "tcp_min_snd_mss",  # segments may be so large then that no path carries them
     *(name for name, knob in KNOBS.items() if knob.accepts.endswith("can only be read")),
 )
 _KNOBS: Final = tuple(name for name in KNOBS if name not in _UNSUITABLE)
