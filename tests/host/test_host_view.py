@@ -7,6 +7,7 @@ import pytest
 from support.pair import B, Pair, X
 
 from tcplab.api.views import HostView, TimerView
+from tcplab.host import view as host_view
 from tcplab.tcp.tcb import TIMER_NAMES, Tcb
 from tcplab.tcp.timers import arm
 from tcplab.tui.draw.names import TIMERS
@@ -224,3 +225,7 @@ def test_counters_are_sorted_and_without_zeros_and_a_view_can_be_sent() -> None:
     assert "TcpNever" not in view.counters
     assert view.counters["TcpActiveOpens"] == 1
     assert msgspec.json.decode(msgspec.json.encode(view), type=HostView) == view
+
+
+def test_every_timer_has_a_short_name() -> None:
+    assert len(host_view._SHORT) == len(TIMER_NAMES)
