@@ -115,7 +115,7 @@ _TIMER_WHY = {
     PERSIST: "probe the closed window (RFC 9293 3.8.6.1)",
     TLP: "probe whether the tail was lost (RFC 8985 7)",
     REO: "an overtaken segment is lost then (RFC 8985 6.2)",
-    COMPRESS: "tell of a hole, once for all ACKs that wait (ip-sysctl tcp_comp_sack_nr)",
+    COMPRESS: "one ACK for all that came out of order until now (Linux tcp_compressed_ack_kick)",
     KEEPALIVE: "look whether the silent peer is there (RFC 9293 3.8.4)",
 }
 

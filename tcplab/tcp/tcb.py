@@ -120,22 +120,23 @@ class Tcb:
         "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt",
         "cwnd_limited", "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered",
         "delivered_ce", "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires",
-        "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host",
-        "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime",
-        "lsndtime", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
-        "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate",
-        "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since",
-        "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
-        "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq",
-        "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request",
-        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto",
-        "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks",
-        "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml",
-        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space",
-        "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans",
-        "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker",
-        "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
+        "fastopen_child", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq",
+        "highest_sack", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost", "lost_out",
+        "lport", "lrcvtime", "lsndtime", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max",
+        "mss", "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at",
+        "owner", "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh",
+        "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced",
+        "rack_dsack_seen", "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr",
+        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
+        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps", "reord_seen",
+        "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
+        "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg",
+        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base",
+        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq",
+        "soft_error", "space", "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
+        "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at",
+        "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending",
+        "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -227,6 +228,7 @@ class Tcb:
         self.write_pending = False
         """Somebody waits in a call to write: the third step can ride on that data (Linux sk_write_pending)."""
         self.syn_data_acked = False
+        self.fastopen_child = False
         """Data went with the SYN and was taken (Fast Open, either side)."""
 
         # Fast Open: the client's SYN with data or cookie; the server's handshake that is not complete.
