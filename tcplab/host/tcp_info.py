@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, ecn, output, sndbuf
+from tcplab.tcp import chrono, ecn, output, rate, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
@@ -86,7 +86,8 @@ def of(tcb: Tcb) -> dict[str, int]:
         "options": _options(tcb),
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if tcb.wscale_ok else 0,
-        "delivery_rate_app_limited": 1,
+        "delivery_rate_app_limited": rate.is_limited(tcb),
+        "delivery_rate": rate.octets(tcb),
         "rto": tcb.rto // US,
         "ato": min(tcb.ato, _DELACK_MAX) // US,
         "snd_mss": tcb.mss,
@@ -123,8 +124,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "busy_time": busy,
         "rwnd_limited": rwnd_limited,
         "sndbuf_limited": sndbuf_limited,
-        "delivered": tcb.delivered,
-        "delivered_ce": tcb.delivered_ce,
+        "delivered": tcb.delivered, "delivered_ce": tcb.delivered_ce,
         "bytes_sent": tcb.bytes_sent,
         "bytes_retrans": tcb.bytes_retrans,
         "dsack_dups": tcb.dsack_dups,

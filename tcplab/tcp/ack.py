@@ -10,6 +10,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     rack,
+    rate,
     recovery,
     rtxqueue,
     scoreboard,
@@ -84,7 +85,9 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         _dubious(tcb, acked, una)
     if acked.flags & SET_XMIT_TIMER:
         tlp.set_xmit_timer(tcb)
-    cwnd.control(tcb, _newly_delivered(tcb, delivered, acked), tcb.lost - lost, acked.flags)
+    delivered = _newly_delivered(tcb, delivered, acked)
+    rate.generate(tcb, acked, delivered)
+    cwnd.control(tcb, delivered, tcb.lost - lost, acked.flags)
     if acked.rexmit and tcb.state is not State.SYN_SENT:
         recovery.xmit(tcb, acked)
     return True

@@ -90,6 +90,8 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
     conn.fastopen_child = True
+    conn.rto = 3 * SEC  # until there is a sample (tcp_init_metrics, TCP_TIMEOUT_FALLBACK)
+    conn.rttvar = conn.mdev = conn.mdev_max = 3_000_000
     syn_sent.init_transfer(conn)
     conn.cc.init(conn)
     listener.fastopen.qlen += 1

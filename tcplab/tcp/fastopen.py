@@ -216,6 +216,7 @@ def _data_acknowledged(tcb: Tcb) -> None:
     if tcb.snd_una == tcb.snd_nxt:
         tcb.rtx.clear()
         tcb.tsorted.clear()
+        tcb.lost_out = tcb.retrans_out = 0
     else:
         tcb.rtx[0].seq = tcb.snd_una
     sndbuf.acked(tcb)

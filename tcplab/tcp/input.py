@@ -18,6 +18,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
+    recovery,
     seq,
     sndbuf,
     syn_sent,
@@ -227,9 +228,9 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         return False
     syn = tcb.rtx[0] if tcb.rtx and tcb.rtx[0].syn else None
     if syn is not None:
+        recovery.handshake_over(tcb, syn)
         syn_sent.first_sample(tcb, syn, seg)
-        tcb.tsorted.pop(tcb.rtx.pop(0), None)
-        tcb.retrans_out = 0
+        tcb.rtx.pop(0)
         tcb.retransmits = 0
         tcb.retrans_stamp = -1
         tcb.snd_una = seq.add(tcb.iss, 1)
@@ -244,6 +245,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     syn_sent.established(tcb)
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
+        tcb.host.counters["TcpExtTCPDelivered"] += 1
         data.seen_before(tcb, tcb.irs, tcb.rcv_nxt)
         tcb.pending |= delack.NOW
     return True

@@ -15,6 +15,7 @@ from tcplab.tcp import (
     mtu_probe,
     negotiate,
     pmtu,
+    rate,
     seq,
     sndbuf,
     timers,
@@ -266,7 +267,7 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
         return "path"
     first, before = tcb.snd_nxt, len(tcb.rtx)
     end = seq.add(first, size)
-    marked = sndbuf.pushes(tcb, end)
+    marked = sndbuf.marked(tcb, end)
     several = size > mss
     at = first
     while size > mss:
@@ -305,7 +306,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         while tcb.eor and seq.before(tcb.eor[0], end):
             tcb.eor = tcb.eor[1:]
         entry.eor = bool(tcb.eor) and tcb.eor[0] == end
-    entry.delivered = tcb.delivered
+    rate.sent(tcb, entry)
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end
@@ -328,7 +329,7 @@ def push_one(tcb: Tcb, why: str) -> bool:
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
     first, before = tcb.snd_nxt, len(tcb.rtx)
-    _send(tcb, first, size, False, sndbuf.pushes(tcb, seq.add(first, size)), False, why)
+    _send(tcb, first, size, False, sndbuf.marked(tcb, seq.add(first, size)), False, why)
     sndbuf.sent(tcb, first, before)
 
 

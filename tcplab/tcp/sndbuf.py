@@ -61,7 +61,7 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
             if seq.after(cut, end):
                 step = min(step, seq.diff(cut, end))
         if tcb.pushes and tcb.pushes[-1] == end != tcb.skbs[-1]:
-            tcb.pushes[-1] = seq.add(end, step)  # the mark is the sk_buff's, so it moves to its new end
+            tcb.pushes = (*tcb.pushes[:-1], seq.add(end, step))  # the mark is the sk_buff's, so it moves to its new end
         tcb.sndq += data if step == size else data[done : done + step]
         done += step
         if tcb.eor and tcb.data_end in tcb.eor:
@@ -76,7 +76,7 @@ def mark(tcb: Tcb) -> None:
     if tcb.skbs:
         end = tcb.pushed_seq = tcb.data_end
         if not tcb.pushes or tcb.pushes[-1] != end:
-            tcb.pushes.append(end)
+            tcb.pushes += (end,)
 
 
 def forced(tcb: Tcb) -> bool:
@@ -103,22 +103,20 @@ def head_end(tcb: Tcb, wanted: int) -> Seq:
         grown = behind
         del skbs[1]
     if tcb.pushes and tcb.pushes[0] == end:
-        if len(tcb.pushes) > 1 and tcb.pushes[1] == grown:
-            del tcb.pushes[0]
-        else:
-            tcb.pushes[0] = grown
+        behind_it = tcb.pushes[1:]
+        tcb.pushes = behind_it if behind_it and behind_it[0] == grown else (grown, *behind_it)
     return grown
 
 
-def pushes(tcb: Tcb, end: Seq) -> bool:
+def marked(tcb: Tcb, end: Seq) -> bool:
     """The sk_buff that leaves ends at `end`: does its mark leave with it?"""
-    marks = tcb.pushes
-    while marks and seq.before(marks[0], end):
-        del marks[0]
-    if marks and marks[0] == end:
-        del marks[0]
-        return True
-    return False
+    if not tcb.pushes:
+        return False
+    tcb.pushes = tuple(at for at in tcb.pushes if not seq.before(at, end))
+    if not tcb.pushes or tcb.pushes[0] != end:
+        return False
+    tcb.pushes = tcb.pushes[1:]
+    return True
 
 
 def sent(tcb: Tcb, at: Seq, entry: int) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tcplab.tcp.fastopen import Attempt
     from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
+    from tcplab.tcp.rate import Rate
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INIT_CWND: Final = 10  # RFC 6928
@@ -46,8 +47,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "delivered", "end", "eor", "ever", "fin", "lost", "order", "push", "retrans", "sacked", "sent", "seq", "starts",
-        "syn",
+        "app_limited", "delivered", "delivered_at", "end", "eor", "ever", "fin", "first_tx", "lost", "order", "push",
+        "retrans", "sacked", "sent", "seq", "starts", "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
@@ -70,6 +71,11 @@ class SentSeg:
         """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
         self.delivered = 0
         """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
+        self.delivered_at: Nanos = -1
+        """When that had been delivered; -1: nobody noted it (`tcplab.tcp.rate`)."""
+        self.first_tx: Nanos = 0
+        """When the segment had left that was acknowledged last then."""
+        self.app_limited = False
         self.order = 0
         """How many segments left before it: in virtual time many leave in one instant."""
 
@@ -127,13 +133,13 @@ class Tcb:
         "owner", "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh",
         "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced",
         "rack_dsack_seen", "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr",
-        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup",
-        "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps", "reord_seen",
-        "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
-        "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg",
-        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base",
-        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq",
-        "soft_error", "space", "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
+        "rate", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale",
+        "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps",
+        "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
+        "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok",
+        "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent",
+        "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed",
+        "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
         "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at",
         "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending",
         "wscale_ok", "wstamp",
@@ -169,7 +175,7 @@ class Tcb:
         self.snd_sml: Seq = 0
         self.pushed_seq: Seq = 0
         """What was written last that is marked to be pushed."""
-        self.pushes: list[Seq] = []
+        self.pushes: tuple[Seq, ...] = ()
         """Where sk_buffs end that are not sent and whose end is to be pushed (`tcplab.tcp.sndbuf.mark`)."""
         self.wstamp: Nanos = -SEC
         """When anything was sent last."""
@@ -311,6 +317,8 @@ class Tcb:
         self.cwnd_used = 0
         self.cwnd_stamp: Nanos = 0
         """When cwnd was last set, or used up."""
+        self.rate: Rate | None = None
+        """How fast data is delivered, once some was sent."""
         self.pacing_rate = NO_PACING
         """Octets a second, as of the last ACK (sk_pacing_rate)."""
         self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0

@@ -65,11 +65,8 @@ def _retransmit(tcb: Tcb) -> None:
     waited = tcb.rto
     if _write_timeout(tcb):
         return
-    if tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
-        _count_failure(tcb)
-        recovery.enter_loss(tcb)
-    elif tcb.retransmits:  # the repeat of the SYN is lost as well
-        host.counters["TcpExtTCPLostRetransmit"] += 1
+    _count_failure(tcb)
+    recovery.enter_loss(tcb)
     tcb.retransmits += 1
     _first_again(tcb, f"RTO #{tcb.retransmits}: no ACK for {duration(waited)}", RTO_REF)
     _back_off(tcb)

@@ -17,6 +17,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     pmtu,
+    rate,
     rcvbuf,
     seq,
     sndbuf,
@@ -123,13 +124,14 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
         return 0
     if flags & MSG_OOB:
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
+    rate.check_app_limited(tcb)
     if cuts:
         tcb.eor += tuple(seq.add(tcb.data_end, cut) for cut in cuts)
     taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)
-    if not more:
+    if not more or sndbuf.forced(tcb):
         sndbuf.mark(tcb)
     if flags & MSG_EOR and taken == len(data):
         tcb.eor += (tcb.data_end,)

@@ -7,7 +7,7 @@ import pytest
 from support.pair import B, Pair, X
 
 from tcplab.api.views import HostView, TimerView
-from tcplab.host import view
+from tcplab.host import view as host_view
 from tcplab.tcp.tcb import TIMER_NAMES, Tcb
 from tcplab.tcp.timers import arm
 from tcplab.tui.draw.names import TIMERS
@@ -204,7 +204,7 @@ def test_segments_out_of_order_and_sacked() -> None:
 
 
 @pytest.mark.parametrize("which", range(len(TIMER_NAMES)), ids=TIMER_NAMES)
-def test_every_timer_is_shown(which: int) -> None:
+def test_every_timer_has_its_words(which: int) -> None:
     pair = Pair()
     pair.open()
     pair.run(SEC)
@@ -227,6 +227,5 @@ def test_counters_are_sorted_and_without_zeros_and_a_view_can_be_sent() -> None:
     assert msgspec.json.decode(msgspec.json.encode(view), type=HostView) == view
 
 
-def test_every_timer_has_its_words() -> None:
-    assert len(view._SHORT) == len(TIMER_NAMES)
-    assert sorted(view._TIMER_WHY) == list(range(len(TIMER_NAMES)))
+def test_every_timer_has_a_short_name() -> None:
+    assert len(host_view._SHORT) == len(TIMER_NAMES)

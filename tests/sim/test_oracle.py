@@ -10,7 +10,7 @@ import pytest
 from tcplab.host.sockets import Socket
 from tcplab.lab.simulate import draw, play, shrink
 from tcplab.tcp import ack, data, machine, output, rcvbuf, reassembly, timeouts, timers, timewait, user, window
-from tcplab.tcp.tcb import DELACK, PERSIST, RTO, Tcb
+from tcplab.tcp.tcb import DELACK, RTO, Tcb
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 MOST = 120
@@ -60,10 +60,9 @@ def forget_the_rto(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(timers, "arm", arm)
 
 
-def stop_no_persist(patch: pytest.MonkeyPatch) -> None:
-    """The window opens, but its timer goes on."""
-    whole = timers.stop
-    patch.setattr(timers, "stop", lambda tcb, which: None if which == PERSIST else whole(tcb, which))
+def run_two_timers(patch: pytest.MonkeyPatch) -> None:
+    """A timer of the retransmission queue does not take the place of the others."""
+    patch.setattr(timers, "arm_xmit", timers.arm)
 
 
 def forget_the_window_probe(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +162,7 @@ MUTANTS: dict[str, tuple[Patch, tuple[str, ...]]] = {
     "a lost octet": (lose_an_octet, ("wrong octets",)),
     "read twice": (read_twice, ("wrong octets", "octets from nowhere")),
     "no RTO": (forget_the_rto, ("no RTO",)),
-    "persist goes on": (stop_no_persist, ("persist timer",)),
+    "two timers": (run_two_timers, ("two of RTO", "persist timer", "RTO of nothing")),
     "no window probe": (forget_the_window_probe, ("no persist timer",)),
     "no delayed ACK": (forget_the_delayed_ack, ("an ACK is owed",)),
     "no end of TIME_WAIT": (forget_a_timewait, ("it never ends",)),

@@ -17,9 +17,9 @@ from tcplab.units import SEC, Nanos
 PATIENCE: Final = (
     "tcp_syn_retries", "tcp_syn_linear_timeouts", "tcp_synack_retries", "tcp_retries2", "tcp_orphan_retries",
     "tcp_rto_max_ms", "tcp_rto_min_us", "tcp_invalid_ratelimit", "tcp_keepalive_time", "tcp_keepalive_intvl",
-    "tcp_keepalive_probes", "tcp_fin_timeout",
+    "tcp_keepalive_probes", "tcp_fin_timeout", "tcp_min_snd_mss", "min_adv_mss", "min_pmtu", "tcp_comp_sack_delay_ns",
 )  # fmt: skip
-"""Settings that can make a host give up sooner, or wait longer than anybody would."""
+"""Settings that can make a host give up sooner, wait longer than anybody would, or send what no path carries."""
 _IMPATIENT_OPTIONS: Final = (
     "TCP_USER_TIMEOUT", "SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_SYNCNT", "TCP_LINGER2",
     "SO_LINGER",

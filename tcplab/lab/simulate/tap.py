@@ -36,7 +36,7 @@ class Tap:
         if ethernet.parse(frame)[2] != ethernet.ETH_IP:
             return
         ip = ipv4.parse(frame, ethernet.HEADER)
-        if ip.proto != ipv4.PROTO_TCP:
+        if ip.proto != ipv4.PROTO_TCP or ip.fragment & ipv4.FRAGMENTED:
             return
         seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
         self.sent[src] += 1
