@@ -56,8 +56,10 @@ def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = T
         raise WireError("the data offset makes no sense", "TCP header", "TcpInErrs")
     if verify:
         length = end - start
-        total = int.from_bytes(buf[start:end], "big") << (length & 1) * 8
-        if (total + src + dst + PROTO + length) % 0xFFFF:  # of 32 bits the halves need no adding: 2**16 % 0xFFFF is 1
+        total = int.from_bytes(buf[start:end], "big")  # as long as the segment: each operation on it copies that much
+        if length & 1:
+            total <<= 8
+        if (total % 0xFFFF + src + dst + PROTO + length) % 0xFFFF:  # 32 bits at once: 2**16 % 0xFFFF is 1
             raise WireError("the TCP checksum is wrong", "checksum", "TcpInCsumErrors")
     seg.flags = offset & 0x1FF
     seg.ecn = 0
@@ -113,8 +115,10 @@ def build(
     tail = options + payload
     if checksum is None:
         length = HEADER + len(tail)
-        rest = int.from_bytes(tail, "big") << (length & 1) * 8
-        total = rest + src + dst + PROTO + length + sport + dport + seq + ack + offset + window + urgent
+        rest = int.from_bytes(tail, "big")
+        if length & 1:
+            rest <<= 8
+        total = rest % 0xFFFF + src + dst + PROTO + length + sport + dport + seq + ack + offset + window + urgent
         checksum = -total % 0xFFFF
     return _HEADER.pack(sport, dport, seq, ack, offset, window, checksum, urgent) + tail
 
