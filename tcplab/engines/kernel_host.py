@@ -159,8 +159,8 @@ class KernelHost:
         """Begin with the defaults of our table, which are Linux's own; what this machine has otherwise is noted."""
         self._write("tcp_no_metrics_save", "1")
         for knob in KNOBS.values():
-            if knob.name in ("tcp_fastopen_key", "tcp_congestion_control"):
-                continue
+            if knob.name == "tcp_fastopen_key" or "congestion" in knob.name:
+                continue  # secret, or of the whole machine
             wanted = str(sysctl_text(knob.default))
             try:
                 path = self._setting(knob.name)
@@ -173,7 +173,7 @@ class KernelHost:
 
     def _setting(self, name: str) -> Path:
         with self._namespaces.inside(self.name):
-            for folder in ("ipv4", "core"):
+            for folder in ("ipv4", "core", "ipv4/route"):
                 path = _NET / folder / name.replace(".", "/")
                 if path.is_file():
                     return path

@@ -20,7 +20,7 @@ from tcplab.host.epoll import Epoll
 from tcplab.host.network import martian, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
-from tcplab.tcp import listen, seq, user
+from tcplab.tcp import listen, pmtu, seq, user
 from tcplab.tcp.env import Endpoint, Entry, FlowKey, Timed
 from tcplab.tcp.fastopen import Memory
 from tcplab.tcp.isn import IsnSource
@@ -52,7 +52,8 @@ class Machine:
         self.mac = mac
         self.mtu = MTU
         self.path_mtus: dict[int, Learned] = {}
-        """What ICMP told of the paths to other hosts (`tcplab.tcp.pmtu`)."""
+        """What ICMP told of the paths to other hosts (`tcplab.tcp.pmtu`), and how often that changed."""
+        self.routes = 0
         self.gso_size = 0
         """What receive offload joined: the peer's segments in one that is larger; 0: nothing was joined."""
         self.now: Nanos = 0
@@ -280,11 +281,30 @@ class Machine:
         if not rtx:
             self.counters["TcpOutSegs"] += 1
         packet = ipv4.build(self.addr, dst, ipv4.PROTO_TCP, segment, ident, self.sysctl.ip_default_ttl, tos, df)
+        if self.path_mtus or len(packet) > self.mtu:
+            mtu = pmtu.to(self, dst)
+            if len(packet) > mtu:
+                self._too_large(dst, packet, mtu, why, ref, rtx)
+                return
         mac = self.neighbours.get(dst)
         if mac is None:  # itself, a stranger, or behind the gateway
             self._send(dst, packet, why, ref, rtx)
-        else:
-            self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
+            return
+        self.out.append(Outgoing(mac + self.mac + _IP_TYPE + packet, why, ref, rtx))
+
+    def _too_large(self, dst: int, packet: bytes, mtu: int, why: str, ref: str, rtx: bool) -> None:
+        """The path carries less (ip_fragment): in fragments, or not at all if the packet forbids that."""
+        head = ipv4.parse(packet, 0)
+        if head.df:
+            self.dropped(
+                "", "too large", "IpFragFails", f"DF, but the path carries packets of {mtu} octets", "RFC 1191"
+            )
+            return
+        self.counters["IpFragOKs"] += 1
+        parts = ipv4.fragments(packet, mtu)
+        for number, part in enumerate(parts, 1):
+            self.counters["IpFragCreates"] += 1
+            self._send(dst, part, f"fragment {number} of {len(parts)}: {why}", ref, rtx)
 
     def send_ip(self, dst: int, proto: int, payload: bytes, why: str, ref: str) -> None:
         """Put `payload` into a packet for `dst`."""

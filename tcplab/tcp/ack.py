@@ -139,6 +139,7 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
         if not _predicted(tcb, seg):
             output.challenge_ack(tcb, why, "RFC 5961 5.2")
             return False
+        take_timestamp(tcb, seg)
         if output.may_challenge(tcb, "RFC 5961 5.2"):
             tcb.pending |= delack.NOW
     elif seg.sack and tcb.sack_ok:  # what it SACKs may still be news

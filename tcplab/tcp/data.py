@@ -6,8 +6,8 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
-from tcplab.tcp.tcb import NOMEM, Tcb
+from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timers, timewait, window
+from tcplab.tcp.tcb import COMPRESS, NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
 
@@ -95,8 +95,8 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         if fin:
             _fin(tcb)
         reassembly.forget(tcb)
-        if tcb.pending & delack.SCHED:
-            tcb.pending |= delack.NOW  # a hole was filled: the peer wants to know (RFC 5681 4.2)
+        if not tcb.ooo and tcb.pending & delack.SCHED:
+            tcb.pending |= delack.NOW  # the hole was filled: the peer wants to know (RFC 5681 4.2)
     if tcb.owner is not None and (payload or fin):
         tcb.owner.readable()
 
@@ -113,17 +113,28 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
     if twice is not None:
         sack.duplicate(tcb, *twice, old=False)
-    else:
-        rcvbuf.wait(tcb, len(seg.payload))
     delack.measure(tcb, len(seg.payload), seg.flags)
     if tcb.sack_ok:
         rcvbuf.grow(tcb, len(seg.payload))
-    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin))
-    tcb.pending |= delack.SCHED | delack.NOW
+    if twice is None:
+        rcvbuf.wait(tcb, len(seg.payload))
+    if tcb.owner is not None:
+        autotune.grow(tcb, tcb.space)
+    tcb.pending |= delack.SCHED
+    reassembly.report(tcb, seg.seq, seq.add(seg.seq, len(seg.payload) + fin), lambda: _flush(tcb))
     if host.tracing:
         missing = seq.diff(seg.seq, tcb.rcv_nxt)
         why = f"{missing} octets before it are missing: it waits"
         host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"ooo {len(seg.payload)}", why, REF))
+
+
+def _flush(tcb: Tcb) -> None:
+    """More holes than one ACK should tell of: those ACKs that wait leave first (tcp_sack_compress_send_ack)."""
+    if tcb.compressed:
+        timers.stop(tcb, COMPRESS)
+        one, tcb.compressed = tcb.compressed, tcb.compressed - 1
+        why = f"data is missing in several places: {one} ACKs as one, before the next block"
+        output.send_ack(tcb, why, delack.COMPRESS_REF)
 
 
 def _fin(tcb: Tcb) -> None:

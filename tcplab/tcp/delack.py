@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tcplab.tcp import ecn, rcvbuf, seq, timers, window
-from tcplab.tcp.tcb import ATO_MIN, DELACK, NOMEM, QUICKACKS, Tcb
+from tcplab.tcp import autotune, ecn, rcvbuf, seq, timers, window
+from tcplab.tcp.tcb import ATO_MIN, COMPRESS, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
 from tcplab.wire.tcp import PSH, Segment
 
 REF = "RFC 9293 3.8.6.3"
+COMPRESS_REF = "ip-sysctl tcp_comp_sack_nr"
 
 # What is known of the ACK that is owed, as bits of Tcb.pending (Linux ICSK_ACK_*).
 SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
@@ -15,6 +16,9 @@ SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
 PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
 _MIN_SMALL = 536
+_DUPTHRESH = 3
+_SMALL_PACKET = 128
+"""Segments below do not let the window grow."""
 
 
 def data_received(tcb: Tcb, seg: Segment) -> None:
@@ -23,6 +27,7 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     tcb.pending |= SCHED
     size = len(seg.payload)
     measure(tcb, size, seg.flags)
+    autotune.measure_window(tcb)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
         tcb.ato = ATO_MIN
@@ -37,7 +42,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     tcb.lrcvtime = now
     if tcb.ecn:
         ecn.data_check(tcb, seg)
-    rcvbuf.grow(tcb, size)
+    if size >= _SMALL_PACKET:
+        rcvbuf.grow(tcb, size)
 
 
 def measure(tcb: Tcb, whole: int, flags: int) -> None:
@@ -89,6 +95,10 @@ def acked(tcb: Tcb) -> None:
     tcb.pending = 0
     if tcb.expires[DELACK] != NEVER:
         timers.stop(tcb, DELACK)
+    if tcb.compressed:
+        tcb.host.counters["TcpExtTCPAckCompressed"] += tcb.compressed
+        tcb.compressed = 0
+        timers.stop(tcb, COMPRESS)
 
 
 def reason_to_ack_now(tcb: Tcb) -> str:
@@ -102,7 +112,7 @@ def reason_to_ack_now(tcb: Tcb) -> str:
         return "ACK at once: more than one full segment is unacknowledged"
     if in_quickack(tcb):
         return f"quick ACK, {tcb.quick} more at once"
-    return "ACK at once: data is missing" if tcb.ooo else ""
+    return ""
 
 
 def check(tcb: Tcb) -> str:
@@ -110,9 +120,31 @@ def check(tcb: Tcb) -> str:
     if not tcb.pending & (SCHED | NOW | NOMEM):
         return ""
     why = reason_to_ack_now(tcb)
-    if not why:
-        why = delay(tcb)
-    return why
+    if why:
+        return why
+    return _compress(tcb) if tcb.ooo else delay(tcb)
+
+
+def _compress(tcb: Tcb) -> str:
+    """Data is missing: three ACKs tell so at once, of those behind them up to `tcp_comp_sack_nr` leave as one, after a
+    twentieth of the round trip at most: their SACK blocks say it all (__tcp_ack_snd_check).
+    """
+    sysctl = tcb.host.sysctl
+    if not tcb.sack_ok or tcb.compressed >= sysctl.tcp_comp_sack_nr:
+        return "ACK at once: data is missing"
+    if tcb.compressed_rcv_nxt != tcb.rcv_nxt:
+        tcb.compressed_rcv_nxt = tcb.rcv_nxt
+        tcb.dup_acks = 0
+    if tcb.dup_acks < _DUPTHRESH:
+        tcb.dup_acks += 1
+        return "ACK at once: data is missing"
+    tcb.compressed += 1
+    if tcb.expires[COMPRESS] == NEVER:
+        trip = tcb.srtt if tcb.srtt and tcb.srtt < tcb.rcv_rtt else tcb.rcv_rtt
+        wait = min(sysctl.tcp_comp_sack_delay_ns, trip * (US >> 3) // 20) + sysctl.tcp_comp_sack_slack_ns
+        why = "data is still missing: more of it may come at once, and one ACK will tell"
+        timers.arm(tcb, COMPRESS, tcb.host.now + wait, why, COMPRESS_REF)
+    return ""
 
 
 def delay(tcb: Tcb) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import Cause, State
-from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, timeouts, timers, undo
+from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, syn_sent, timeouts, timers, undo
 from tcplab.tcp.acked import Acked
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection
@@ -89,7 +89,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.bytes_received = len(seg.payload)
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
-    rcvbuf.opened(conn)
+    syn_sent.init_transfer(conn)
     conn.cc.init(conn)
     listener.fastopen.qlen += 1
     host.counters["TcpExtTCPFastOpenPassive"] += 1

@@ -55,6 +55,7 @@ class Env(Protocol):
     addr: int
     mtu: int
     path_mtus: dict[int, Learned]
+    routes: int
     gso_size: int
     frame: int
     tracing: bool

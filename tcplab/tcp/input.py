@@ -11,6 +11,7 @@ import errno
 from tcplab.api.states import Cause, State
 from tcplab.tcp import (
     ack,
+    autotune,
     data,
     delack,
     machine,
@@ -63,6 +64,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
+    elif seg.payload and seg.ts is not None and tcb.state is State.ESTABLISHED:
+        autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import ecn, mtu_probe, pmtu
+from tcplab.tcp import ecn, pmtu
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.tcp.tcb import Tcb
 from tcplab.wire import tcp_options as opt
@@ -59,11 +59,7 @@ def apply(tcb: Tcb, offer: Offer) -> None:
     else:
         tcb.snd_wscale = offer.wscale
     tcb.mss_clamp = min(offer.mss, tcb.user_mss) if tcb.user_mss else offer.mss
-    if tcb.state is State.SYN_SENT:
-        mtu_probe.init(tcb)
-        pmtu.sync(tcb, tcb.pmtu)
-    else:
-        pmtu.sync(tcb, pmtu.to(tcb.host, tcb.raddr))
+    pmtu.sync(tcb, tcb.pmtu if tcb.state is State.SYN_SENT else pmtu.to(tcb.host, tcb.raddr))
     # Linux tcp_initialize_rcv_mss: a first guess at the size of the peer's segments.
     tcb.rcv_mss = max(min(tcb.advmss, tcb.mss, 536, max(tcb.rcv_wnd >> 1, 88)), 88)
 

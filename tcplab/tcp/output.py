@@ -88,6 +88,7 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
     if rtx:
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
+    tcb.route = host.routes
     delack.acked(tcb)
     if payload:
         tcb.lsndtime = host.now
@@ -176,7 +177,8 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
         _options(tcb) if tcb.ts_ok else b"",
     )  # fmt: skip
-    tcb.host.send_tcp(tcb.raddr, segment, 0, why, ref, False, tcb.tos)
+    tcb.ident = (tcb.ident + 1) & 0xFFFF
+    tcb.host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, False, tcb.tos, tcb.df)
 
 
 def push_filled(tcb: Tcb, why: str) -> None:
@@ -245,6 +247,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "cwnd": (f"{tcb.in_flight} segments are in flight, as many as cwnd allows", "RFC 5681 3.1"),
         "window": (f"the peer offers {tcb.snd_wnd} octets, and the next segment does not fit", "RFC 9293 3.8.6"),
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
+        "path": ("the last packet was too large for what is known of the path now", pmtu.REF),
         "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
@@ -255,12 +258,12 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
 
 def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
     """Send the next burst, or say what holds it back."""
-    if not tcb.rtx and tcb.host.now - tcb.lsndtime > tcb.rto:
-        cwnd.restart(tcb)
     mss = current_mss(tcb)
     size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
     if held:
         return held
+    if tcb.route != tcb.host.routes and pmtu.outgrown(tcb, min(size, mss)):
+        return "path"
     first, before = tcb.snd_nxt, len(tcb.rtx)
     end = seq.add(first, size)
     marked = sndbuf.pushes(tcb, end)
@@ -296,6 +299,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
+    entry.order = tcb.segs_out
     entry.push = marked
     if tcb.eor:
         while tcb.eor and seq.before(tcb.eor[0], end):

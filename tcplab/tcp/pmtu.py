@@ -75,6 +75,7 @@ def learn(host: Env, addr: int, mtu: int) -> None:
     lasts = host.sysctl.mtu_expires * SEC
     if known is None or known.mtu != mtu or lock or host.now >= known.expires - lasts // 2:
         host.path_mtus[addr] = Learned(mtu, lock, host.now + lasts)
+        host.routes += 1
 
 
 def advertised(host: Env, addr: int, user_mss: int) -> int:
@@ -120,9 +121,35 @@ def _bound_to_half_window(tcb: Tcb, mss: int) -> int:
 
 def follow(tcb: Tcb) -> None:
     """What is known of the path may have changed since the last segment (tcp_current_mss)."""
-    mtu = to(tcb.host, tcb.raddr)
-    if mtu != tcb.pmtu:
+    if tcb.route == tcb.host.routes:
+        mtu = to(tcb.host, tcb.raddr)
+        if mtu != tcb.pmtu:
+            sync(tcb, mtu)
+
+
+def look_up(tcb: Tcb) -> None:
+    """The connection takes notice of what others learned of the path (__sk_dst_check)."""
+    tcb.route = tcb.host.routes
+    forbid_fragments(tcb)
+
+
+def outgrown(tcb: Tcb, size: int) -> bool:
+    """A segment of `size` octets is about to leave: has another connection learned that it is too large?
+
+    It is lost then: IP throws it away, and tells of it as a router would (ip_queue_xmit, ip_fragment).
+    """
+    host = tcb.host
+    if tcb.route == host.routes:
+        return False
+    look_up(tcb)
+    mtu = to(host, tcb.raddr)
+    if not tcb.df or to_mtu(tcb, size) <= mtu:
+        return False
+    why = f"DF, but the path carries packets of {mtu} octets: another connection learned it"
+    host.dropped(tcb.label, "too large", "IpFragFails", why, REF)
+    if tcb.pmtu > mtu and tcb.pmtudisc not in (DONT, INTERFACE, OMIT):
         sync(tcb, mtu)
+    return True
 
 
 def forbid_fragments(tcb: Tcb) -> None:

@@ -29,12 +29,18 @@ def min_rtt(tcb: Tcb) -> int:
     return tcb.rtt_min or _NO_RTT
 
 
-def sent_after(sent: Nanos, end: Seq, other: Nanos, other_end: Seq) -> bool:
-    """Of two segments of one moment the one further on was sent later (tcp_skb_sent_after)."""
-    return sent > other or (sent == other and seq.after(end, other_end))
+def _newer(tcb: Tcb, end: Seq, sent: Nanos, order: int) -> bool:
+    """Was the newest segment that arrived sent after this one (tcp_skb_sent_after)?
+
+    Linux has the order of those of one microsecond from their numbers. Here an instant may hold a whole round trip's
+    answers, repeats among them, so their order is remembered; the parts of one sk_buff have one.
+    """
+    if tcb.rack_sent != sent:
+        return tcb.rack_sent > sent
+    return tcb.rack_order > order or (tcb.rack_order == order and seq.after(tcb.rack_end, end))
 
 
-def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos) -> None:
+def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos, order: int) -> None:
     """A segment arrived: is it the newest of those that did (6.2 step 2, tcp_rack_advance)?
 
     An ACK that comes sooner than any round trip after a repeat is the ACK of the original.
@@ -44,9 +50,8 @@ def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos) -> None:
         return
     tcb.rack_advanced = True
     tcb.rack_rtt = took
-    if sent > tcb.rack_sent or (sent == tcb.rack_sent and seq.after(end, tcb.rack_end)):
-        tcb.rack_sent = sent
-        tcb.rack_end = end
+    if not _newer(tcb, end, sent, order):
+        tcb.rack_sent, tcb.rack_end, tcb.rack_order = sent, end, order
 
 
 def reo_wnd(tcb: Tcb) -> int:
@@ -90,7 +95,7 @@ def detect_loss(tcb: Tcb) -> int:
     for entry in tcb.tsorted:
         if entry.lost and not entry.retrans:
             continue
-        if not sent_after(tcb.rack_sent, tcb.rack_end, entry.sent, entry.end):
+        if not _newer(tcb, entry.end, entry.sent, entry.order):
             break
         left = time_left(tcb, entry, wait)
         if left <= 0:

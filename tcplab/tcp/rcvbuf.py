@@ -23,8 +23,6 @@ _AROUND: Final = 64 + 320
 TS_SPACE: Final = 12
 _SMALLEST: Final = 576
 _PAGE: Final = 4096
-_SMALL_PACKET: Final = 128
-"""Segments below do not let the window grow."""
 _MIN_CLAMP: Final = 1152
 """SOCK_MIN_RCVBUF / 2"""
 
@@ -45,7 +43,7 @@ def window_of(tcb: Tcb, space: int) -> int:
     return space * tcb.scaling_ratio >> RATIO_SHIFT
 
 
-def _advmss(tcb: Tcb) -> int:
+def advmss(tcb: Tcb) -> int:
     """What we told in our SYN, less what timestamps take of it (tcp_sock.advmss)."""
     return tcb.advmss - TS_SPACE * tcb.ts_ok
 
@@ -69,7 +67,7 @@ def make_room(tcb: Tcb) -> bool:
     if not tcb.rcvbuf_locked and tcb.owner is not None:
         tcb.rcvbuf = max(tcb.rcvbuf, min(tcb.rmem_alloc, tcb.host.sysctl.tcp_rmem[2]))
     if tcb.rmem_alloc > tcb.rcvbuf:
-        tcb.rcv_ssthresh = min(tcb.clamp, 2 * _advmss(tcb))
+        tcb.rcv_ssthresh = min(tcb.clamp, 2 * advmss(tcb))
     return tcb.rmem_alloc <= tcb.rcvbuf
 
 
@@ -135,8 +133,8 @@ def opened(tcb: Tcb) -> None:
     """The connection is open: one segment of the buffer is reserved (tcp_init_buffer_space)."""
     most = window_of(tcb, tcb.rcvbuf)
     clamp = min(tcb.clamp, most)
-    if clamp > 2 * _advmss(tcb) and clamp + _advmss(tcb) > most:
-        clamp = max(2 * _advmss(tcb), most - _advmss(tcb))
+    if clamp > 2 * advmss(tcb) and clamp + advmss(tcb) > most:
+        clamp = max(2 * advmss(tcb), most - advmss(tcb))
     tcb.clamp = clamp
     tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, clamp)
 
@@ -163,13 +161,11 @@ def measure(tcb: Tcb, size: int) -> None:
 
 def grow(tcb: Tcb, size: int) -> None:
     """Data comes in segments that use their memory well: offer more (tcp_grow_window)."""
-    if size < _SMALL_PACKET:
-        return
     room = min(tcb.clamp, free_space(tcb)) - tcb.rcv_ssthresh
     if room <= 0:
         return
     worth = window_of(tcb, truesize(size + HEADERS)[0])
-    step = 2 * _advmss(tcb) if worth <= size else _careful_step(tcb, size, worth)
+    step = 2 * advmss(tcb) if worth <= size else _careful_step(tcb, size, worth)
     if step:
         tcb.rcv_ssthresh += min(room, max(step, 2 * size))
         tcb.quick |= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from tcplab.tcp import rcvbuf, seq
@@ -10,6 +11,8 @@ from tcplab.units import Seq
 
 SACKS: Final = 4
 """Linux TCP_NUM_SACKS."""
+_EXPECTED: Final = 2
+"""Linux TCP_SACK_BLOCKS_EXPECTED."""
 
 
 def insert(tcb: Tcb, first: Seq, octets: bytes, fin: bool) -> tuple[Seq, Seq] | None:
@@ -83,16 +86,27 @@ def advance(tcb: Tcb) -> bool:
     return fin
 
 
-def report(tcb: Tcb, first: Seq, end: Seq) -> None:
+def report(tcb: Tcb, first: Seq, end: Seq, flush: Callable[[], None]) -> None:
     """Keep the SACK blocks, the one that grew last first (RFC 2018 section 4, tcp_sack_new_ofo_skb).
 
-    Only `SACKS` are kept: of what fell out, the peer hears again when it grows.
+    Only `SACKS` are kept: of what fell out, the peer hears again when it grows. `flush`: an ACK that waits must leave.
     """
-    for left, right in tcb.sacks:
+    sacks = tcb.sacks
+    at = 0
+    for left, right in sacks:
         if not seq.after(first, right) and not seq.before(end, left):
             first = left if seq.before(left, first) else first
             end = seq.later(right, end)
-    rest = [block for block in tcb.sacks if seq.before(block[0], first) or seq.after(block[1], end)]
+            sacks[at] = (first, end)
+            break
+        at += 1
+    if at >= _EXPECTED:
+        flush()
+    for left, right in sacks[at + 1 :]:  # it may have grown into others
+        if not seq.after(first, right) and not seq.before(end, left):
+            first = left if seq.before(left, first) else first
+            end = seq.later(right, end)
+    rest = [block for block in sacks if seq.before(block[0], first) or seq.after(block[1], end)]
     tcb.sacks = [(first, end), *rest][:SACKS]
 
 

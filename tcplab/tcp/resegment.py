@@ -6,7 +6,7 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import State
-from tcplab.tcp import castate, cc, output, pmtu, rack, recovery, retransmit
+from tcplab.tcp import castate, cc, output, pmtu, rack, recovery, retransmit, shift
 from tcplab.tcp.tcb import LOSS, SentSeg, Tcb
 
 
@@ -14,8 +14,9 @@ def mtu_reduced(tcb: Tcb, mtu: int) -> None:
     """A router could not forward a segment of ours: its next hop takes `mtu` octets (0: it does not say)."""
     host = tcb.host
     pmtu.learn(host, tcb.raddr, mtu)
+    pmtu.look_up(tcb)
     path = pmtu.to(host, tcb.raddr)
-    if mtu < path and (tcb.pmtudisc == pmtu.DO or (tcb.pmtudisc == pmtu.WANT and not pmtu.locked(host, tcb.raddr))):
+    if mtu < path and tcb.df:
         tcb.soft_error = errno.EMSGSIZE
     believes = tcb.pmtudisc not in (pmtu.DONT, pmtu.INTERFACE, pmtu.OMIT)
     if not believes or tcb.pmtu <= path:
@@ -42,9 +43,13 @@ def simple_retransmit(tcb: Tcb, why: str) -> None:
     """
     opening = tcb.state is State.SYN_SENT and len(tcb.rtx) > 1
     mss = -1 if opening else output.current_mss(tcb)
-    for entry in tcb.rtx:
-        if _size(entry) > mss:
-            rack.mark_skb_lost(tcb, entry)
+    at = 0
+    while at < len(tcb.rtx):
+        stop = shift.end_of(tcb, at)
+        if _size(tcb.rtx[at]) > mss:  # the whole sk_buff: it is cut anew
+            for entry in tcb.rtx[at:stop]:
+                rack.mark_skb_lost(tcb, entry)
+        at = stop
     if tcb.lost_out:
         recovery.limit_reno_sacked(tcb)
         without_congestion(tcb, why, pmtu.REF)

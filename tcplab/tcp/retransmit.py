@@ -64,6 +64,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     `push`: it is the last of several that leave as one: those are always pushed.
     """
     host, entry = tcb.host, tcb.rtx[at]
+    pmtu.look_up(tcb)
     pmtu.follow(tcb)
     if tcb.mtup is not None:
         tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
@@ -72,6 +73,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     tcb.total_retrans += 1
     entry.ever = True
     entry.sent = host.now
+    entry.order = tcb.segs_out
     entry.delivered = tcb.delivered
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None

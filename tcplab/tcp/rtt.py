@@ -54,7 +54,7 @@ def set_rto(tcb: Tcb) -> None:
     tcb.backoff = 0
 
 
-def from_timestamp(tcb: Tcb, echoed: int) -> int:
-    """RTT in microseconds from an echoed timestamp (1 ms clock), at least 1 ms; -1 when it makes no sense."""
+def from_timestamp(tcb: Tcb, echoed: int, least: int = 1) -> int:
+    """RTT in microseconds from an echoed timestamp (1 ms clock), at least `least` ms; -1 when it makes no sense."""
     delta = ((tcb.host.now // MS + tcb.ts_off) - echoed) & seq.MASK
-    return max(delta, 1) * 1000 if delta < 1 << 21 else -1
+    return max(delta, least) * 1000 if delta < 1 << 21 else -1

@@ -86,7 +86,7 @@ def _take(tcb: Tcb, acked: Acked, entries: list[SentSeg]) -> tuple[SentSeg | Non
 def _newest(tcb: Tcb, acked: Acked, entry: SentSeg) -> None:
     """Of several in a row the last one tells enough."""
     acked.sample(entry, entry.end)
-    rack.advance(tcb, False, entry.end, entry.sent)
+    rack.advance(tcb, False, entry.end, entry.sent, entry.order)
 
 
 def _drop(tcb: Tcb, acked: Acked, entry: SentSeg) -> None:
@@ -101,7 +101,7 @@ def _drop(tcb: Tcb, acked: Acked, entry: SentSeg) -> None:
     elif tcb.sack_ok:
         tcb.delivered += 1
         if not undo.spurious_retrans(tcb, acked, entry):
-            rack.advance(tcb, entry.ever, entry.end, entry.sent)
+            rack.advance(tcb, entry.ever, entry.end, entry.sent, entry.order)
     if entry.lost:
         tcb.lost_out -= 1
 

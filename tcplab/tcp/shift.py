@@ -176,7 +176,7 @@ def cut(tcb: Tcb, first: int, stop: int, size: int, mss: int) -> None:
         piece = old[len(fresh)] if len(fresh) < len(old) else SentSeg(begin, end, head.sent)
         piece.seq, piece.end, piece.starts = begin, end, not fresh
         piece.sacked, piece.lost, piece.retrans, piece.ever = head.sacked, head.lost, head.retrans, head.ever
-        piece.sent, piece.delivered = head.sent, head.delivered
+        piece.sent, piece.delivered, piece.order = head.sent, head.delivered, head.order
         fresh.append(piece)
         begin, size = end, mss
     last, ends = fresh[-1], (tail.fin, tail.push, tail.eor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tcplab.tcp import chrono, seq, tso
+from tcplab.tcp import chrono, cwnd, seq, tso
 from tcplab.tcp.tcb import INIT_CWND, Tcb
 from tcplab.tcp.tso import MAX_TCP_HEADER
 from tcplab.units import Seq
@@ -54,6 +54,7 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
             if not tcb.skbs:
                 chrono.start(tcb, chrono.BUSY)
             tcb.skbs.append(end)
+            cwnd.restart(tcb)
             room = whole
         step = min(room, size - done)
         for cut in tcb.eor:

@@ -6,6 +6,7 @@ import errno
 
 from tcplab.api.states import Cause
 from tcplab.tcp import (
+    autotune,
     delack,
     ecn,
     fastopen,
@@ -121,11 +122,18 @@ def established(tcb: Tcb) -> None:
     opened(tcb)
 
 
-def opened(tcb: Tcb) -> None:
-    """The handshake is over, by whichever road: buffers grow, keepalive starts, a close() that waited is done."""
+def init_transfer(tcb: Tcb) -> None:
+    """Data may flow, with Fast Open before the handshake is over: buffers grow (tcp_init_transfer)."""
     mtu_probe.init(tcb)
     rcvbuf.opened(tcb)
+    autotune.opened(tcb)
     sndbuf.expand(tcb)
+
+
+def opened(tcb: Tcb) -> None:
+    """The handshake is over, by whichever road: keepalive starts, a close() that waited is done."""
+    if not tcb.space:
+        init_transfer(tcb)
     if tcb.keepalive is not None:
         timers.arm_keepalive(tcb)
     if tcb.fin_later:

@@ -190,6 +190,10 @@ KNOBS: Final[dict[str, Knob]] = {
             "tcp_rmem", (4096, 131_072, 33_554_432), 1, _INT, "octets",
             "receive buffer: least, at the start, and greatest", "tcp(7)",
         ),
+        Knob("tcp_comp_sack_nr", 44, 0, _BYTE, "ACKs", "so many that tell of a hole leave as one", "ip-sysctl"),
+        Knob("tcp_comp_sack_delay_ns", 1_000_000, 0, _INT, "ns", "they wait 5 % of RTT, at most this", "ip-sysctl"),
+        Knob("tcp_comp_sack_slack_ns", 100_000, 0, _INT, "ns", "and so much more, for other timers' sake", "ip-sysctl"),
+        Knob("tcp_moderate_rcvbuf", 1, 0, _BYTE, "bool", "the receive buffer grows with the peer's rate", "tcp(7)"),
         Knob(
             "tcp_wmem", (4096, 16_384, 4_194_304), 1, _INT, "octets",
             "send buffer: least, at the start, and greatest", "tcp(7)",

@@ -38,7 +38,7 @@ def tag_one(tcb: Tcb, acked: Acked, first: int, stop: int, dup: bool) -> None:
     if not seq.after(end, tcb.snd_una):
         return
     if not head.sacked:
-        rack.advance(tcb, head.ever, end, head.sent)
+        rack.advance(tcb, head.ever, end, head.sent, head.order)
         if not head.ever:  # it was in a hole, and never repeated: it was overtaken
             if seq.before(head.seq, highest_sack(tcb)) and seq.before(head.seq, acked.reord):
                 acked.reord = head.seq

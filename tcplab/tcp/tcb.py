@@ -33,8 +33,8 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE, TLP, REO = range(6)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp", "reo")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP, REO, COMPRESS = range(7)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp", "reo", "compress")
 
 
 _NOTHING_SPENT: Final = (0, 0, 0, 0)
@@ -44,7 +44,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "delivered", "end", "eor", "ever", "fin", "lost", "push", "retrans", "sacked", "sent", "seq", "starts", "syn",
+        "delivered", "end", "eor", "ever", "fin", "lost", "order", "push", "retrans", "sacked", "sent", "seq", "starts",
+        "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
@@ -67,6 +68,8 @@ class SentSeg:
         """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
         self.delivered = 0
         """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
+        self.order = 0
+        """How many segments left before it: in virtual time many leave in one instant."""
 
 
 class Owner(Protocol):
@@ -111,25 +114,28 @@ class Tcb:
     """One connection. `tcplab.tcp.machine.enter` alone writes `state`."""
 
     __slots__ = (
-        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent",
-        "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
-        "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "delivered_ce",
-        "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires", "fin_later",
-        "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident", "irs", "iss",
-        "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
+        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
+        "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "compressed",
+        "compressed_rcv_nxt", "cork", "cwnd", "cwnd_cnt", "cwnd_limited", "cwnd_stamp", "cwnd_used", "data_segs_in",
+        "data_segs_out", "dead", "deadline", "delivered", "delivered_ce", "df", "done", "dsack", "dsack_dups",
+        "dup_acks", "dupacks", "ecn", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
+        "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident", "irs", "iss", "keepalive", "key",
+        "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
         "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace",
-        "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending", "pingpong", "pmtu",
-        "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered", "prr_out",
-        "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end", "rack_last_delivered",
-        "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd",
+        "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending", "pingpong",
+        "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered",
+        "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
+        "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
+        "rcv_rtt", "rcv_rtt_at", "rcv_rtt_echo", "rcv_rtt_seq", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd",
         "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist", "reo_wnd_steps",
         "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
-        "rmem_alloc", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg",
-        "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base",
-        "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq",
-        "soft_error", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans",
-        "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker",
-        "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
+        "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok",
+        "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent",
+        "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed",
+        "sndq", "soft_error", "space", "space_at", "space_seq", "srtt", "ssthresh", "state", "syn_data_acked",
+        "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent",
+        "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
+        "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -227,6 +233,17 @@ class Tcb:
         self.attempt: Attempt | None = None
         self.request: HalfOpen | None = None
 
+        # How large the receive buffer should be (`tcplab.tcp.autotune`).
+        self.space = 0
+        """Octets that the application read in a round trip, at most so far (rcvq_space.space); since when it counts."""
+        self.space_seq: Seq = 0
+        self.space_at: Nanos = 0
+        self.rcv_rtt = 0
+        """8 times the round trip as the receiver sees it, microseconds (rcv_rtt_est); 0: not known."""
+        self.rcv_rtt_seq: Seq = 0
+        self.rcv_rtt_at: Nanos = -1
+        self.rcv_rtt_echo = 0
+
         # What the two sides agreed on.
         self.mss = 536
         """Greatest payload we send, options already taken off (Linux mss_cache)."""
@@ -234,6 +251,8 @@ class Tcb:
         """The most that the peer takes, options included (Linux rx_opt.mss_clamp)."""
         self.pmtu = 0
         """The greatest packet that `mss` is made for (Linux icsk_pmtu_cookie)."""
+        self.route = host.routes
+        """How old what the connection knows of its path is: Env.routes when it looked."""
         self.mtup: Search | None = None
         """The search for a greater MTU, or for a smaller one without ICMP."""
         self.advmss = 1460
@@ -309,6 +328,7 @@ class Tcb:
         """What is on the way, in the order of sending (Linux tsorted_sent_queue)."""
         self.rack_sent: Nanos = -1
         self.rack_end: Seq = 0
+        self.rack_order = 0
         self.rack_rtt = 0
         """Its round trip, microseconds."""
         self.rack_advanced = self.rack_dsack_seen = False
@@ -324,6 +344,11 @@ class Tcb:
         self.quick = 0
         self.pingpong = 0
         self.ato: Nanos = 0
+        self.dup_acks = 0
+        """ACKs in a row that told of the same hole at once (dup_ack_counter); and which hole."""
+        self.compressed_rcv_nxt: Seq = 0
+        self.compressed = 0
+        """ACKs since then that wait, to leave as one (compressed_ack)."""
         self.lrcvtime: Nanos = 0
         self.rcv_tstamp: Nanos = 0
         self.oow_at: Nanos = -SEC

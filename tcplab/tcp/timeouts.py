@@ -8,6 +8,7 @@ from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
 from tcplab.tcp import delack, fastopen, machine, mtu_probe, output, recovery, retransmit, rtt, timers, timewait, tlp
 from tcplab.tcp.tcb import (
+    COMPRESS,
     DELACK,
     DISORDER,
     INFINITE_SSTHRESH,
@@ -67,6 +68,8 @@ def _retransmit(tcb: Tcb) -> None:
     if tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
         _count_failure(tcb)
         recovery.enter_loss(tcb)
+    elif tcb.retransmits:  # the repeat of the SYN is lost as well
+        host.counters["TcpExtTCPLostRetransmit"] += 1
     tcb.retransmits += 1
     _first_again(tcb, f"RTO #{tcb.retransmits}: no ACK for {duration(waited)}", RTO_REF)
     _back_off(tcb)
@@ -276,9 +279,24 @@ def _delack(tcb: Tcb) -> None:
         output.send_ack(tcb, why, delack.REF)
 
 
+def _compressed(tcb: Tcb) -> None:
+    """ACKs of a hole waited for one another long enough (tcp_compressed_ack_kick)."""
+    if tcb.compressed:
+        one, tcb.compressed = tcb.compressed, tcb.compressed - 1  # this one is sent, the others are not
+        output.send_ack(tcb, f"data is missing: {one} ACKs as one", delack.COMPRESS_REF)
+
+
 def _reo(tcb: Tcb) -> None:
     if tcb.rtx:
         recovery.reo_timeout(tcb)
 
 
-_FIRE = {RTO: _retransmit, DELACK: _delack, PERSIST: _persist, KEEPALIVE: _keepalive, TLP: tlp.fire, REO: _reo}
+_FIRE = {
+    RTO: _retransmit,
+    DELACK: _delack,
+    PERSIST: _persist,
+    KEEPALIVE: _keepalive,
+    TLP: tlp.fire,
+    REO: _reo,
+    COMPRESS: _compressed,
+}

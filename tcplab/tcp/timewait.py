@@ -31,7 +31,7 @@ class TimeWait:
     """A bucket: `state` is TIME_WAIT, or FIN_WAIT_2 of an orphan that still waits for the peer's FIN."""
 
     __slots__ = (
-        "armed", "deadline", "entered", "entry", "host", "ident", "irs", "iss", "key", "laddr", "lport", "oow_at",
+        "armed", "deadline", "entered", "entry", "host", "irs", "iss", "key", "laddr", "lport", "oow_at",
         "raddr", "rcv_nxt", "rcv_wnd", "rcv_wscale", "reuse", "reuseport", "rport", "snd_nxt", "state", "tos", "ts_off",
         "ts_ok", "ts_recent", "ts_recent_at",
     )  # fmt: skip
@@ -46,7 +46,7 @@ class TimeWait:
         self.rcv_wnd, self.rcv_wscale = tcb.rcv_wnd, tcb.rcv_wscale
         self.ts_ok, self.ts_off = tcb.ts_ok, tcb.ts_off
         self.ts_recent, self.ts_recent_at = tcb.ts_recent, tcb.ts_recent_at
-        self.ident, self.tos = tcb.ident, tcb.tos
+        self.tos = tcb.tos
         self.reuse, self.reuseport = tcb.reuse, tcb.reuseport
         self.oow_at: Nanos = -SEC
         self.armed = self.host.now
@@ -213,8 +213,8 @@ class TimeWait:
             self.laddr, self.raddr, self.lport, self.rport, self.snd_nxt, self.rcv_nxt, ACK,
             min(self.rcv_wnd >> self.rcv_wscale, 65535), options,
         )  # fmt: skip
-        self.ident = (self.ident + 1) & 0xFFFF
-        self.host.send_tcp(self.raddr, segment, self.ident, why, ref, False, self.tos)
+        # no socket is left whose IP identification could count on (Linux ip_send_unicast_reply)
+        self.host.send_tcp(self.raddr, segment, 0, why, ref, False, self.tos)
 
 
 def _end_of(seg: Segment) -> int:

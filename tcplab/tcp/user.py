@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tcplab.api.events import Noted
 from tcplab.api.states import Cause, State
 from tcplab.tcp import (
+    autotune,
     chrono,
     delack,
     fastopen,
@@ -42,8 +43,10 @@ def connect(
     negotiate.buffers(conn, buffer, sndbuf)
     conn.advmss = pmtu.advertised(host, conn.raddr, conn.user_mss)
     conn.mss_clamp = conn.user_mss or conn.mss_clamp
+    conn.ts_ok = host.sysctl.tcp_timestamps > 0  # what the peer says to it is not known, but room is left
     mtu_probe.init(conn)
     pmtu.sync(conn, pmtu.to(host, conn.raddr))
+    conn.ts_ok = False
     conn.rcv_wscale = window.pick_wscale(host.sysctl, buffer, conn.user_clamp)
     conn.clamp = min(conn.user_clamp or window.MAX_UNSCALED << conn.rcv_wscale, conn.clamp)
     mss = conn.advmss - (negotiate.TS_SPACE if old is not None and old.ts_recent else 0)
@@ -145,6 +148,8 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(memoryview(tcb.rcvq)[:most])
+        if tcb.rcv_rtt:
+            autotune.adjust(tcb, 0 if flags & MSG_PEEK else min(len(data), tcb.rcvskbs[0][0]))
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
             rcvbuf.read(tcb, len(data))

@@ -83,6 +83,21 @@ def build(
     return _HEADER.pack(0x45, tos, length, ident, fragment, ttl, proto, -total % 0xFFFF, src, dst) + payload
 
 
+def fragments(packet: bytes, mtu: int) -> list[bytes]:
+    """The packets of at most `mtu` octets that carry the payload of a packet with a header of 20 (RFC 791 3.2)."""
+    head = parse(packet, 0)
+    step = (mtu - HEADER) & ~7
+    found = []
+    for at in range(0, len(packet) - HEADER, step):
+        payload = packet[HEADER + at : HEADER + at + step]
+        field = at >> 3 | (_MF if HEADER + at + step < len(packet) else 0)
+        rest = (0x4500 | head.tos) + HEADER + len(payload) + head.ident + field + (head.ttl << 8 | head.proto)
+        checksum = -(rest + head.src + head.dst) % 0xFFFF
+        words = (head.ident, field, head.ttl, head.proto, checksum, head.src, head.dst)
+        found.append(_HEADER.pack(0x45, head.tos, HEADER + len(payload), *words) + payload)
+    return found
+
+
 def text(addr: int) -> str:
     """`10.77.0.1`"""
     return f"{addr >> 24}.{addr >> 16 & 255}.{addr >> 8 & 255}.{addr & 255}"

@@ -157,6 +157,28 @@ def test_commands_are_understood_and_never_run(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("nstat | grep TcpActiveOpens", ""),
+        ('nstat -z | grep "TcpActiveOpens *1 "', ""),
+        ('nstat -z | grep "TcpPassiveOpens *0 "', ""),
+        ("nstat | grep TcpPassiveOpens", "that it moved"),
+        ('nstat -z | grep "TcpActiveOpens *2 "', "that it moved by 2"),
+        ('nstat -z | grep "TcpNoSuchThing *0 "', "no such counter"),
+    ],
+)
+def test_a_counter_moves_or_moves_by_so_much(tmp_path: Path, command: str, said: str) -> None:
+    path = tmp_path / "x.pkt"
+    path.write_text(
+        "0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3\n+0 `nstat -n`\n"
+        f"+0 connect(3, ..., ...) = -1 EINPROGRESS\n+0 > S 0:0(0) <...>\n+0 `{command}`\n"
+    )
+    verdict = drill.play(path, exact=True)
+    assert (verdict.status == drill.PASSED) is (not said)
+    assert said in verdict.text
+
+
 def test_a_failure_shows_the_exchange(tmp_path: Path) -> None:
     path = script(tmp_path, SERVER.replace("> S. 0:0(0) ack 1", "> S. 0:0(0) ack 2"))
     verdict = drill.play(path)

@@ -26,7 +26,8 @@ LINUX = {
     "tcp_invalid_ratelimit": 500, "tcp_slow_start_after_idle": 1, "ip_default_ttl": 64, "icmp_echo_ignore_all": 0,
     "ip_no_pmtu_disc": 0, "min_pmtu": 552, "mtu_expires": 600, "min_adv_mss": 256, "tcp_min_snd_mss": 48,
     "tcp_mtu_probing": 0, "tcp_base_mss": 1024, "tcp_mtu_probe_floor": 48, "tcp_probe_threshold": 8,
-    "tcp_probe_interval": 600, "tcp_retries1": 3,
+    "tcp_probe_interval": 600, "tcp_retries1": 3, "tcp_moderate_rcvbuf": 1,
+    "tcp_comp_sack_nr": 44, "tcp_comp_sack_delay_ns": 1_000_000, "tcp_comp_sack_slack_ns": 100_000,
 }  # fmt: skip
 
 

@@ -103,6 +103,6 @@ def test_nstat() -> None:
     lines = nstat(pair.a.counters).splitlines()
     assert lines[:2] == ["#kernel", "TcpActiveOpens                  1                  0.0"]
     everything = nstat(pair.a.counters, zeros=True).splitlines()
-    assert [line[:3] for line in everything[1:6]] == ["IpI"] * 3 + ["IpR", "Icm"]
+    assert [line[:3] for line in everything[1:9]] == ["IpF"] * 3 + ["IpI"] * 3 + ["IpR", "Icm"]
     assert everything[-1].startswith("IpExtInNoECTPkts")
     assert len(everything) > len(lines)

@@ -34,15 +34,8 @@ SCRIPTS = [
 ]
 NAMES = [str(path.relative_to(HERE.parent)) for path in SCRIPTS]
 NOT_YET = {
-    "01-syn/*": "TCPLostRetransmit",
-    "04-accept-queue/room-again*": "TCPLostRetransmit",
-    "08-teardown/last-ack-lost*": "undo",
-    "08-teardown/orphan-retries*": "TCPLostRetransmit",
-    "09-linger/two-seconds*": "TCPLostRetransmit",
-    "12-loss/*": "loss recovery",
-    "13-zero-window/*": "what D-SACK tells",
-    "15-out-of-order/*": "what D-SACK tells",
-    "16-simultaneous/*": "what D-SACK tells",
+    "12-loss/ack-lost*": "how many segments leave together after an ACK that covers several",
+    "13-zero-window/fills-and-opens*": "cwnd of a sender that the window limits",
     "opening/rst-without-ack*": "the state after a SYN's RTO",
     "ooo/overlap-above*": "the memory of segments that overlap",
 }

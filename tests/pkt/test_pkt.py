@@ -28,6 +28,7 @@ _EXPECTED = re.compile(
       (?<=\ >\ )(?P<seq>(?:\d+>\d+\ )?[SFPRUEW.]+\ \d+:\d+\(\d+\).*)  # a segment of the host
     | (?<=\)\ =\ )(?P<result>-?\d+)                         # the result of a call
     | (?<===\ )(?P<value>\d+)                               # an assertion
+    | (?<=\ \*)(?P<count>\d+)(?=\ ")                       # by how much a counter moved
     """,
     re.VERBOSE,
 )

@@ -14,7 +14,7 @@ from tcplab.engines.errors import EngineError
 from tcplab.engines.haste import calm, hurry
 from tcplab.engines.tun import TunHost
 from tcplab.lab.drill.kernel_calls import Syscalls
-from tcplab.lab.drill.shell import Deed
+from tcplab.lab.drill.shell import Deed, wrong_count
 from tcplab.lab.drill.stack import LOCAL, REMOTE, Outcome, Sniffed
 from tcplab.wire import checksum, ipv4
 from tcplab.wire.tcp import HEADER as TCP_HEADER
@@ -164,8 +164,7 @@ class Kernel:
             now = self.host.counters()
             if deed.name not in now:
                 return "there is no such counter"
-            if now[deed.name] == self.counted.get(deed.name, 0):
-                return "that it did not"
+            return wrong_count(deed, now[deed.name] - self.counted.get(deed.name, 0))
         return ""
 
     def close(self) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, Final
 
+from tcplab.api.counters import COUNTERS
 from tcplab.api.states import State
 from tcplab.engines import plugins
 from tcplab.host.machine import Machine
 from tcplab.lab.drill import polls, symbols
 from tcplab.lab.drill.polls import Blocked
 from tcplab.lab.drill.script import NULL
-from tcplab.lab.drill.shell import Deed
+from tcplab.lab.drill.shell import Deed, wrong_count
 from tcplab.lab.drill.stack import LOCAL, REMOTE, UNSPECIFIED, Outcome, Sniffed
 from tcplab.rng import Rng
 from tcplab.tcp import cc, user
@@ -32,7 +33,7 @@ _FASTOPEN: Final = 0x20000000
 _WITHOUT_MEANING: Final = """
     tcp_fack tcp_notsent_lowat tcp_limit_output_bytes tcp_autocorking
     tcp_no_metrics_save tcp_no_ssthresh_metrics_save tcp_mem tcp_adv_win_scale
-    tcp_app_win tcp_tso_rtt_log tcp_comp_sack_nr tcp_comp_sack_delay_ns tcp_comp_sack_slack_ns
+    tcp_app_win tcp_tso_rtt_log
     tcp_challenge_ack_limit tcp_backlog_ack_defer tcp_shrink_window tcp_plb_enabled
     tcp_child_ehash_entries tcp_reflect_tos tcp_stdurg
     tcp_workaround_signed_windows mptcp.enabled enabled rmem_max wmem_max default_qdisc netdev_budget_usecs
@@ -420,8 +421,10 @@ class Ours:
             self.machine.fastopen.peers.clear()
         elif deed.kind == "nstat":
             self.counted = dict(self.machine.counters)
-        elif deed.kind == "counted" and self.machine.counters.get(deed.name, 0) == self.counted.get(deed.name, 0):
-            return "that it did not"
+        elif deed.kind == "counted":
+            if deed.name not in COUNTERS:
+                return "there is no such counter"
+            return wrong_count(deed, self.machine.counters.get(deed.name, 0) - self.counted.get(deed.name, 0))
         return ""
 
 

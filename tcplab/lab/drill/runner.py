@@ -328,7 +328,8 @@ class Runner:
             except OSError as refused:
                 raise ScriptError(self.script.file, line, f"`{command.text.strip()}`: {refused.strerror}") from None
             if deed.kind == "counted" and note:
-                raise Mismatch(line, f"counter {deed.name}", "that it moved", note)
+                expected = f"that it moved by {deed.value}" if deed.value else "that it moved"
+                raise Mismatch(line, f"counter {deed.name}", expected, note)
             if note and note not in self.story.notes:
                 self.story.notes.append(note)
 

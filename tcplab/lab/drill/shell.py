@@ -24,11 +24,19 @@ _PROC: Final = re.compile(r"/proc/sys/net/(?:ipv4|core|ipv6|mptcp)/(\S+)")
 class Deed:
     """What a command does: `sysctl` (name, value), `mtu` (octets), `sleep` (microseconds), `forget` (all metrics),
     `offload` (name, on or off),
-    `nstat` (start counting anew), `counted` (the counter must have moved), `nothing` (it has no meaning here)."""
+    `nstat` (start counting anew), `counted` (the counter must have moved, by `value` if it is given),
+    `nothing` (it has no meaning here)."""
 
     kind: str
     name: str = ""
     value: str = ""
+
+
+def wrong_count(deed: Deed, moved: int) -> str:
+    """What is wrong with a counter that moved by so much; empty: nothing."""
+    if deed.value:
+        return "" if moved == int(deed.value) else f"by {moved}"
+    return "" if moved else "that it did not"
 
 
 def understand(text: str, file: str, line: int, depth: int = 0) -> Iterator[Deed]:
@@ -113,8 +121,9 @@ class _Command:
         yield Deed("sysctl", found[1], " ".join(word for word in words if word != "-n"))
 
     def _nstat(self) -> Deed:
-        found = re.search(r"grep\s+(?:-\w+\s+)*[\"']?(\w+)", self.text)
-        return Deed("counted", found[1]) if found else Deed("nstat")
+        """`nstat | grep NAME` asks whether it moved; `nstat -z | grep "NAME *5 "`, as nstat prints it, by how much."""
+        found = re.search(r"grep\s+(?:-\w+\s+)*[\"']?(\w+)(?:\s+\*?\s*(\d+))?", self.text)
+        return Deed("counted", found[1], found[2] or "") if found else Deed("nstat")
 
     def _ip(self, words: list[str]) -> Iterator[Deed]:
         text = " ".join(words[1:])
