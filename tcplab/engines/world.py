@@ -184,7 +184,7 @@ class World:
     def _enter(self, src: str, out: Outgoing) -> None:
         """A frame enters the wire at the side of `src`: number it, and let the rules decide."""
         now, frame, dst = self.loop.now, out.frame, _OTHER[src]
-        number = self._number()
+        self.frames = number = self.frames + 1
         segment = self.tracer.sent(now, number, src, dst, out) if self.tracing else None
         if not self.link.busy:
             self._under_way(number, dst, frame, self.link.arrival(now, _DIRECTION[src]))

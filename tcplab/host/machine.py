@@ -139,7 +139,13 @@ class Machine:
     @property
     def deadline(self) -> Nanos:
         """When the next timer is due, or now if somebody is to be woken; NEVER when nothing is."""
-        return self.now if self.woken else self._due()
+        if self.woken:
+            return self.now
+        heap = self._timers
+        if not heap:
+            return NEVER
+        when, _, item = heap[0]  # asked before each event: as a rule its first entry is right
+        return when if item is not None and item.deadline == when else self._due()
 
     def _due(self) -> Nanos:
         """When the next timer is due. Entries that moved are put right on the way."""

@@ -191,4 +191,7 @@ def timer_text(item: Timed) -> str:
     return f"ARP {item.label}" if isinstance(item, Resolution) else ""
 
 
-_SHORT = ("RTO", "delayed ACK", "window probe", "keepalive", "tail loss probe")
+_SHORT = (
+    "RTO", "delayed ACK", "window probe", "keepalive", "tail loss probe", "reordering", "compressed ACK",
+)  # fmt: skip
+"""As `TIMER_NAMES`, in words."""

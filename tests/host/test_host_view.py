@@ -7,6 +7,8 @@ import pytest
 from support.pair import B, Pair, X
 
 from tcplab.api.views import HostView, TimerView
+from tcplab.host.view import timer_text
+from tcplab.tcp.tcb import TIMER_NAMES, Tcb
 from tcplab.units import MS, SEC
 from tcplab.wire import tcp as wire_tcp
 
@@ -111,6 +113,19 @@ def test_a_delayed_ack_waits() -> None:
     (delack,) = pair.conn("b").timers
     assert (delack.name, delack.rung, delack.rungs, delack.expires - delack.armed) == ("delack", 0, 0, 40 * MS)
     assert pair.b.next_timer() == f"delayed ACK {pair.conn('b').conn}"
+
+
+def test_every_timer_has_its_words() -> None:
+    pair = Pair()
+    pair.open()
+    conn = next(iter(pair.b.flows.values()))
+    assert isinstance(conn, Tcb)
+    said = set()
+    for which in range(len(TIMER_NAMES)):
+        conn.expires[which] = 0
+        said.add(timer_text(conn))
+        conn.expires[which] = 1 << 62
+    assert len(said) == len(TIMER_NAMES)
 
 
 def test_half_open_entries_with_their_ladder() -> None:
