@@ -67,17 +67,15 @@ def measure_echo(tcb: Tcb, echoed: int, size: int) -> None:
 
 def adjust(tcb: Tcb, taken: int) -> None:
     """The application takes `taken` octets of the first sk_buff in the queue, and then perhaps more: how many it took
-    in the last round trip, less those that wait (tcp_rcv_space_adjust, which is called for each sk_buff).
+    in the last round trip, less those that wait (tcp_rcv_space_adjust, which is called for each sk_buff; the caller has
+    seen that the round trip is over).
     """
-    now = tcb.host.now
-    if not tcb.rcv_rtt or (now - tcb.space_at) // US < tcb.rcv_rtt >> 3:
-        return
     read_up_to = seq.add(_copied_seq(tcb), taken)
     copied = seq.diff(read_up_to, tcb.space_seq) - seq.diff(tcb.rcv_nxt, read_up_to)
     if copied > tcb.space:
         grow(tcb, copied)
     tcb.space_seq = read_up_to
-    tcb.space_at = now
+    tcb.space_at = tcb.host.now
 
 
 def grow(tcb: Tcb, space: int) -> None:

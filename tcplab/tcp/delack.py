@@ -26,8 +26,10 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     now = tcb.host.now
     tcb.pending |= SCHED
     size = len(seg.payload)
-    measure(tcb, size, seg.flags)
-    autotune.measure_window(tcb)
+    if size != tcb.rcv_mss or tcb.host.gso_size or size + rcvbuf.TS_SPACE * tcb.ts_ok > tcb.advmss:
+        measure(tcb, size, seg.flags)
+    if tcb.rcv_rtt_at < 0 or (tcb.rcv_nxt - tcb.rcv_rtt_seq) & seq.MASK < seq.HALF:
+        autotune.measure_window(tcb)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
         tcb.ato = ATO_MIN
@@ -42,7 +44,7 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     tcb.lrcvtime = now
     if tcb.ecn:
         ecn.data_check(tcb, seg)
-    if size >= _SMALL_PACKET:
+    if size >= _SMALL_PACKET and tcb.rcv_ssthresh < tcb.clamp:
         rcvbuf.grow(tcb, size)
 
 
@@ -110,7 +112,7 @@ def reason_to_ack_now(tcb: Tcb) -> str:
         return "ACK at once: the peer must learn of this"
     if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:  # which may end the quick ACKs
         return "ACK at once: more than one full segment is unacknowledged"
-    if in_quickack(tcb):
+    if tcb.quick > 0 and not tcb.pingpong:  # in_quickack
         return f"quick ACK, {tcb.quick} more at once"
     return ""
 
@@ -199,8 +201,9 @@ def after_read(tcb: Tcb, copied: int) -> str:
         if copied > 0 and pushed and not tcb.rcvq:
             return "ACK at the read: the application took all that was pushed"
     if copied > 0 and not tcb.shut_rd and not tcb.fin_rcvd:
-        now_offered = window.offered(tcb)
-        if 2 * now_offered <= tcb.clamp:
+        left = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)  # most reads end here
+        if 2 * left <= tcb.clamp:
+            now_offered = window.offered(tcb)
             new = window.candidate(tcb)
             if new and new >= 2 * now_offered:
                 return f"window update: the application read, {now_offered} -> {new}"

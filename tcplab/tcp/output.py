@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tcplab.api.events import Noted
-from tcplab.api.states import State
+from tcplab.api.states import SYN_RECV, State
 from tcplab.tcp import (
     burst,
     chrono,
@@ -196,7 +196,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
     `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `once`: one
     burst only.
     """
-    if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
+    if tcb.state not in _MAY_SEND or (tcb.state is SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
     rest = unsent(tcb)
@@ -212,6 +212,8 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         rest = unsent(tcb)
     while rest and not held:
         held = _burst(tcb, why, more, force, once)
+        if held:
+            break
         rest = unsent(tcb)
         if once:
             break
@@ -220,7 +222,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         _measure(tcb, held)
     if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
         timers.rearm_rto(tcb)
-    is_limited = held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
+    is_limited = held == "cwnd" or held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
     if sent or is_limited:
         cwnd.validate(tcb, is_limited)
     if held != tcb.held:
@@ -258,7 +260,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
 
 def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
     """Send the next burst, or say what holds it back."""
-    mss = current_mss(tcb)
+    mss = tcb.mss if not tcb.sacks and tcb.dsack is None else current_mss(tcb)
     size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
     if held:
         return held
@@ -266,12 +268,12 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
         return "path"
     first, before = tcb.snd_nxt, len(tcb.rtx)
     end = seq.add(first, size)
-    marked = sndbuf.pushes(tcb, end)
+    marked = bool(tcb.pushes) and sndbuf.pushes(tcb, end)
     several = size > mss
     at = first
     while size > mss:
         _send(tcb, at, mss, False, False, False, why)
-        at = seq.add(at, mss)
+        at = (at + mss) & seq.MASK
         size -= mss
     _send(tcb, at, size, fin, marked, several, why)
     if size < mss:
@@ -284,9 +286,9 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
     """One segment; the last of several that leave together carries PSH, whether it is `marked` or not."""
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
-    payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
+    payload = bytes(tcb.sndq[offset : offset + size]) if size else b""
     flags = ACK
-    end = seq.add(first, size + fin)
+    end = (first + size + fin) & seq.MASK
     if marked or several:
         flags |= PSH
     if fin:

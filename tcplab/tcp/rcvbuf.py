@@ -6,6 +6,7 @@ that is payload (`scaling_ratio`) says how much window the rest of the buffer is
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from tcplab.tcp import seq
@@ -27,6 +28,7 @@ _MIN_CLAMP: Final = 1152
 """SOCK_MIN_RCVBUF / 2"""
 
 
+@cache
 def truesize(size: int) -> tuple[int, int]:
     """(memory, free room at its end) of a packet of `size` octets, headers included, as drivers allocate it."""
     total = size + _AROUND

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from tcplab.api.events import Noted
-from tcplab.api.states import Cause, State
+from tcplab.api.states import ESTABLISHED, Cause, State
 from tcplab.tcp import (
     autotune,
     chrono,
@@ -26,6 +26,7 @@ from tcplab.tcp import (
 )
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
+from tcplab.units import US
 
 _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
 _NEEDS_RESET = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2, State.SYN_RECV)
@@ -147,8 +148,8 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
     if flags & MSG_OOB:
         raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
-        data = bytes(memoryview(tcb.rcvq)[:most])
-        if tcb.rcv_rtt:
+        data = bytes(tcb.rcvq if most >= len(tcb.rcvq) else memoryview(tcb.rcvq)[:most])
+        if tcb.rcv_rtt and (tcb.host.now - tcb.space_at) // US >= tcb.rcv_rtt >> 3:
             autotune.adjust(tcb, 0 if flags & MSG_PEEK else min(len(data), tcb.rcvskbs[0][0]))
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
@@ -156,7 +157,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
             tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
-        why = delack.after_read(tcb, len(data)) if not tcb.over else ""
+        why = delack.after_read(tcb, len(data)) if tcb.state is ESTABLISHED or not tcb.over else ""
         if why:
             output.send_ack(tcb, why, delack.REF)
         return data
