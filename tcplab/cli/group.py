@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "check": "Prove labs: each passes as written, and each mutant fails.",
     "drill": "Play packet scripts (.pkt) against this TCP, or the kernel's.",
     "compare": "Play a script on this TCP and on the kernel's, side by side.",
+    "simulate": "Play worlds made at random from a seed, and look for what must not happen.",
     "do": "Give a line of the command language to the running lab.",
     "exec": "Run a program of this machine inside host a or b.",
     "doctor": "Say what this machine allows, and why not more.",

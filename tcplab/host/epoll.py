@@ -37,6 +37,10 @@ class Watch:
         if self.events & ~_PRIVATE and key & self.events:
             self.epoll.ready[self.sock.fd] = self
 
+    def end(self) -> None:
+        """The socket is not watched any more."""
+        self.sock.watches = tuple(other for other in self.sock.watches if other is not self)
+
 
 class Epoll:
     """What one epoll descriptor watches."""
@@ -62,9 +66,9 @@ class Epoll:
             raise OSError(errno.ENOENT, "the descriptor is not watched")
         if watch is None:
             watch = self.watches[sock.fd] = Watch(self, sock, 0, 0)
-            sock.watches.append(watch)
+            sock.watches += (watch,)
         if op == DEL:
-            sock.watches.remove(watch)
+            watch.end()
             self.forget(sock.fd)
             return
         watch.events, watch.data = events | readiness.ALWAYS, data
@@ -102,7 +106,7 @@ class Epoll:
 def close(machine: Machine, fd: int) -> None:
     """close(2) of an epoll descriptor."""
     for watch in machine.epolls.pop(fd).watches.values():
-        watch.sock.watches.remove(watch)
+        watch.end()
 
 
 def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:

@@ -17,7 +17,7 @@ from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
-from tcplab.host.network import martian, on_link
+from tcplab.host.network import MARTIANS, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, pmtu, seq, user
@@ -196,7 +196,7 @@ class Machine:
         self.counters[_ECN_COUNTERS[ip.tos & 3]] += 1
         if ip.dst != self.addr:
             self.dropped("", "not for us", "IpInAddrErrors", f"{ip_text(ip.dst)} is not our address")
-        elif martian(ip.src) or ip.src == self.addr:
+        elif ip.src >> 24 in MARTIANS or ip.src == self.addr:
             why = f"{ip_text(ip.src)} cannot be the address of a sender"
             self.dropped("", "martian", "", why, "Linux fib_validate_source")
         elif ip.fragment & ipv4.FRAGMENTED:

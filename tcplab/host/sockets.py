@@ -59,7 +59,7 @@ class Socket:
         """bind() chose the port, so it stays the socket's when a connection ends (SOCK_BINDPORT_LOCK)."""
         self.notices: Notices | None = None
         """The error queue, once SO_ZEROCOPY or SO_TIMESTAMPING was set."""
-        self.watches: list[Watch] = []
+        self.watches: tuple[Watch, ...] = ()
         self.readers: list[Wake] = []
         self.writers: list[Wake] = []
 
@@ -345,7 +345,7 @@ class Socket:
         del self.machine.sockets[self.fd]
         for watch in self.watches:
             watch.epoll.forget(self.fd)
-        self.watches.clear()
+        self.watches = ()
         self.readable()
         self.writable()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import chrono, ecn, output, sndbuf
+from tcplab.tcp import chrono, ecn, output, rate, sndbuf
 from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.negotiate import DEFAULT_MSS, TS_SPACE
@@ -20,6 +20,7 @@ STATES: Final = {
 """A socket is never in TIME_WAIT (6): a bucket is, and the socket is closed then."""
 CA_STATES: Final = {"Open": 0, "Disorder": 1, "CWR": 2, "Recovery": 3, "Loss": 4}
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA = 1, 2, 4, 8, 16, 32
+OPT_TFO_CHILD = 128
 NO_LIMIT: Final = NO_PACING
 NO_SAMPLE: Final = 2**32 - 1
 FIRST_RTTVAR: Final = 250_000
@@ -66,6 +67,12 @@ def of_unconnected() -> dict[str, int]:
     })  # fmt: skip
 
 
+def _options(tcb: Tcb) -> int:
+    shape = OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * tcb.wscale_ok
+    early = OPT_SYN_DATA * tcb.syn_data_acked | OPT_TFO_CHILD * tcb.fastopen_child
+    return shape | early | OPT_ECN * bool(tcb.ecn) | OPT_ECN_SEEN * bool(tcb.ecn & ecn.SEEN)
+
+
 def of(tcb: Tcb) -> dict[str, int]:
     """A connection, in any state."""
     now, ts_space = tcb.host.now, TS_SPACE if tcb.ts_ok else 0
@@ -76,11 +83,11 @@ def of(tcb: Tcb) -> dict[str, int]:
         "retransmits": tcb.retransmits,
         "probes": tcb.probes_out,
         "backoff": tcb.backoff,
-        "options": OPT_TIMESTAMPS * tcb.ts_ok | OPT_SACK * tcb.sack_ok | OPT_WSCALE * tcb.wscale_ok
-        | OPT_SYN_DATA * tcb.syn_data_acked | OPT_ECN * bool(tcb.ecn) | OPT_ECN_SEEN * bool(tcb.ecn & ecn.SEEN),
+        "options": _options(tcb),
         "snd_wscale": tcb.snd_wscale,
         "rcv_wscale": tcb.rcv_wscale if tcb.wscale_ok else 0,
-        "delivery_rate_app_limited": 1,
+        "delivery_rate_app_limited": rate.is_limited(tcb),
+        "delivery_rate": rate.octets(tcb),
         "rto": tcb.rto // US,
         "ato": min(tcb.ato, _DELACK_MAX) // US,
         "snd_mss": tcb.mss,
@@ -101,7 +108,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "advmss": tcb.advmss - ts_space,
         "reordering": tcb.reordering,
         "reord_seen": tcb.reord_seen,
-        "rcv_rtt": tcb.rcv_rtt >> 3,
+        "rcv_rtt": tcb.receiver.rtt >> 3 if tcb.receiver is not None else 0,
         "rcv_space": tcb.space,
         "total_retrans": tcb.total_retrans,
         "pacing_rate": tcb.pacing_rate,
@@ -117,8 +124,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "busy_time": busy,
         "rwnd_limited": rwnd_limited,
         "sndbuf_limited": sndbuf_limited,
-        "delivered": tcb.delivered,
-        "delivered_ce": tcb.delivered_ce,
+        "delivered": tcb.delivered, "delivered_ce": tcb.delivered_ce,
         "bytes_sent": tcb.bytes_sent,
         "bytes_retrans": tcb.bytes_retrans,
         "dsack_dups": tcb.dsack_dups,

@@ -110,7 +110,7 @@ class Link:
         self._looks_inside = False
         self._last: dict[str, Nanos] = {"a>b": 0, "b>a": 0}
         self.busy = False
-        """There are rules."""
+        """There is something that `frame` must be asked for."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -10,6 +10,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     rack,
+    rate,
     recovery,
     rtxqueue,
     scoreboard,
@@ -88,7 +89,9 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         _dubious(tcb, acked, una)
     if acked.flags & SET_XMIT_TIMER:
         tlp.set_xmit_timer(tcb)
-    cwnd.control(tcb, _newly_delivered(tcb, delivered, acked), tcb.lost - lost, acked.flags)
+    delivered = _newly_delivered(tcb, delivered, acked)
+    rate.generate(tcb, acked, delivered)
+    cwnd.control(tcb, delivered, tcb.lost - lost, acked.flags)
     if acked.rexmit and tcb.state is not State.SYN_SENT:
         recovery.xmit(tcb, acked)
     return True
@@ -184,7 +187,8 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     offered = seg.window << tcb.snd_wscale
     if seg.ack == tcb.snd_una and offered == tcb.snd_wnd and offered and (tcb.snd_wl1 - seg.seq) & MASK < HALF:
         return False
-    if not may_update_window(tcb, seg):
+    newer = (tcb.snd_wl1 - seg.seq) & MASK >= HALF
+    if not newer and not may_update_window(tcb, seg):
         return False
     tcb.snd_wl1 = seg.seq
     if offered != tcb.snd_wnd:

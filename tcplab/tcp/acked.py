@@ -41,8 +41,8 @@ class Acked:
     """One ACK while it is being worked on."""
 
     __slots__ = (
-        "ca_rtt", "ecr", "first_sackt", "flags", "last_sackt", "prior_delivered", "rate_end", "rate_sent", "reord",
-        "rexmit", "sack_delivered",
+        "ca_rtt", "ecr", "first_sackt", "flags", "last_sackt", "newest", "prior_delivered", "rate_end", "rate_sent",
+        "reord", "rexmit", "sack_delivered",
     )  # fmt: skip
 
     def __init__(self, flags: int = 0, ecr: int = 0) -> None:
@@ -62,10 +62,12 @@ class Acked:
         """Tcb.delivered when the newest segment that it tells of was sent."""
         self.rate_sent: Nanos = -1
         self.rate_end: Seq = 0
+        self.newest: SentSeg | None = None
 
     def sample(self, entry: SentSeg, end: Seq) -> None:
         """`entry`, the end of which in its sk_buff is `end`, arrived (tcp_rate_skb_delivered)."""
         newer = entry.sent > self.rate_sent or (entry.sent == self.rate_sent and seq.after(end, self.rate_end))
         if entry.delivered >= 0 and newer:
             self.prior_delivered = entry.delivered
+            self.newest = entry
             self.rate_sent, self.rate_end = entry.sent, end

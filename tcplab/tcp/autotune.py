@@ -10,21 +10,42 @@ from __future__ import annotations
 from tcplab.api.events import Noted
 from tcplab.tcp import rcvbuf, rtt, seq
 from tcplab.tcp.tcb import INIT_CWND, Tcb
-from tcplab.units import US
+from tcplab.units import US, Nanos, Seq
 
 REF = "Linux tcp_rcv_space_adjust"
+
+
+class Receiver:
+    """What a connection keeps when it received data."""
+
+    __slots__ = ("dup_acks", "echo", "hole", "read", "rtt", "rtt_at", "rtt_seq")
+
+    def __init__(self) -> None:
+        self.rtt = 0
+        """8 times the round trip as the receiver sees it, microseconds (rcv_rtt_est); 0: not known."""
+        self.rtt_seq: Seq = 0
+        self.rtt_at: Nanos = -1
+        self.echo = 0
+        self.read = 0
+        """Octets that the application had read when the measurement of `Tcb.space` began (rcvq_space.seq)."""
+        self.hole: Seq = 0
+        """What is missing since (compressed_ack_rcv_nxt); and how many ACKs told of it in a row: three at once
+        (dup_ack_counter), those above wait to leave as one (compressed_ack).
+        """
+        self.dup_acks = 0
+
+
+def of(tcb: Tcb) -> Receiver:
+    """That of `tcb`: data is coming."""
+    if tcb.receiver is None:
+        tcb.receiver = Receiver()
+    return tcb.receiver
 
 
 def opened(tcb: Tcb) -> None:
     """The connection is open: what a first window would bring (tcp_init_buffer_space)."""
     tcb.space = min(tcb.rcv_ssthresh, tcb.rcv_wnd, INIT_CWND * rcvbuf.advmss(tcb))
     tcb.space_at = tcb.host.now
-    tcb.space_seq = _copied_seq(tcb)
-
-
-def _copied_seq(tcb: Tcb) -> int:
-    """The first octet that the application did not read; it does not read a FIN."""
-    return seq.add(tcb.rcv_nxt, -len(tcb.rcvq) - (tcb.fin_rcvd and not tcb.fin_read))
 
 
 # --- the round trip ---------------------------------------------------------------------------------------------------
@@ -32,34 +53,33 @@ def _copied_seq(tcb: Tcb) -> int:
 
 def measure_window(tcb: Tcb) -> None:
     """Data in order came: the time in which a whole window of it comes is not less than RTT (tcp_rcv_rtt_measure)."""
-    now = tcb.host.now
-    if tcb.rcv_rtt_at >= 0:
-        if seq.before(tcb.rcv_nxt, tcb.rcv_rtt_seq):
+    now, mine = tcb.host.now, of(tcb)
+    if mine.rtt_at >= 0:
+        if seq.before(tcb.rcv_nxt, mine.rtt_seq):
             return
-        sample = max((now - tcb.rcv_rtt_at) // US, 1)
-        if tcb.rcv_rtt == 0 or sample << 3 < tcb.rcv_rtt:
-            tcb.rcv_rtt = sample << 3
-    tcb.rcv_rtt_seq = seq.add(tcb.rcv_nxt, tcb.rcv_wnd)
-    tcb.rcv_rtt_at = now
+        sample = max((now - mine.rtt_at) // US, 1)
+        if mine.rtt == 0 or sample << 3 < mine.rtt:
+            mine.rtt = sample << 3
+    mine.rtt_seq = seq.add(tcb.rcv_nxt, tcb.rcv_wnd)
+    mine.rtt_at = now
 
 
-def measure_echo(tcb: Tcb, echoed: int, size: int) -> None:
+def measure_echo(tcb: Tcb, echoed: int) -> None:
     """A full segment echoes a timestamp of ours for the first time (tcp_rcv_rtt_measure_ts).
 
     Not when the application lags behind: what it keeps the peer waiting for is no round trip.
     """
-    if echoed == tcb.rcv_rtt_echo or not tcb.ts_ok:
+    mine = of(tcb)
+    if echoed == mine.echo or not tcb.ts_ok:
         return
-    tcb.rcv_rtt_echo = echoed
-    if size < tcb.rcv_mss:
-        return
+    mine.echo = echoed
     sample = rtt.from_timestamp(tcb, echoed, least=0)
     if sample <= 0:
         return
-    if tcb.rcv_rtt == 0 or sample << 3 < tcb.rcv_rtt:
-        tcb.rcv_rtt = sample << 3
+    if mine.rtt == 0 or sample << 3 < mine.rtt:
+        mine.rtt = sample << 3
     elif not tcb.rcvq:
-        tcb.rcv_rtt += sample - (tcb.rcv_rtt >> 3)
+        mine.rtt += sample - (mine.rtt >> 3)
 
 
 # --- the buffer -------------------------------------------------------------------------------------------------------
@@ -70,11 +90,13 @@ def adjust(tcb: Tcb, taken: int) -> None:
     in the last round trip, less those that wait (tcp_rcv_space_adjust, which is called for each sk_buff; the caller has
     seen that the round trip is over).
     """
-    read_up_to = seq.add(_copied_seq(tcb), taken)
-    copied = seq.diff(read_up_to, tcb.space_seq) - seq.diff(tcb.rcv_nxt, read_up_to)
+    mine = of(tcb)
+    unread = len(tcb.rcvq) + (tcb.fin_rcvd and not tcb.fin_read)
+    read = (tcb.rcv_nxt - tcb.irs - 1 - unread + taken) & seq.MASK
+    copied = seq.diff(read, mine.read) - unread + taken
     if copied > tcb.space:
         grow(tcb, copied)
-    tcb.space_seq = read_up_to
+    mine.read = read
     tcb.space_at = tcb.host.now
 
 
@@ -93,7 +115,7 @@ def grow(tcb: Tcb, space: int) -> None:
     if needed <= tcb.rcvbuf:
         return
     if host.tracing:
-        why = f"{space} octets in a round trip of {tcb.rcv_rtt >> 3} us: the sender may have more room"
+        why = f"{space} octets read in a round trip, or more on their way: the sender gets room"
         host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"rcvbuf {tcb.rcvbuf}>{needed}", why, REF))
     tcb.rcvbuf = needed
     tcb.clamp = rcvbuf.window_of(tcb, needed)

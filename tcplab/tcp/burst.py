@@ -27,7 +27,7 @@ def plan(tcb: Tcb, mss: int, more: bool = False, force: bool = False, once: bool
     does not wait for company; `probe`: nor does cwnd count.
     """
     first = tcb.snd_nxt
-    quota = tcb.cwnd - tcb.in_flight
+    quota = tcb.cwnd - (len(tcb.rtx) - tcb.sacked_out - tcb.lost_out + tcb.retrans_out)  # in_flight
     if quota <= 0:
         if not probe:
             return 0, False, "cwnd"

@@ -31,7 +31,7 @@ def validate(tcb: Tcb, is_limited: bool) -> None:
         tcb.cwnd_limited = is_limited
         tcb.max_packets_out = packets_out
         tcb.max_packets_seq = tcb.snd_nxt
-    if limited(tcb):
+    if tcb.cwnd_limited or limited(tcb):
         tcb.cwnd_used = 0
         tcb.cwnd_stamp = tcb.host.now
         return
@@ -80,7 +80,7 @@ def control(tcb: Tcb, delivered: int, newly_lost: int, flags: int) -> None:
     else:
         reordered = tcb.reordering > tcb.host.sysctl.tcp_reordering
         if flags & (FORWARD_PROGRESS if reordered else DATA_ACKED):  # tcp_may_raise_cwnd
-            if limited(tcb):
+            if tcb.cwnd_limited or limited(tcb):
                 tcb.cc.on_ack(tcb, delivered)
             tcb.cwnd_stamp = tcb.host.now
     tcb.pacing_rate = tso.pacing_rate(tcb)

@@ -6,9 +6,9 @@ import errno
 
 from tcplab.api.events import Noted
 from tcplab.api.states import ESTABLISHED, Cause, State
-from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timers, timewait, window
+from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
 from tcplab.tcp.seq import MASK
-from tcplab.tcp.tcb import COMPRESS, NOMEM, Tcb
+from tcplab.tcp.tcb import NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
 
@@ -58,7 +58,7 @@ def _has_room(tcb: Tcb, seg: Segment) -> bool:
         delack.enter_quickack(tcb)
         tcb.pending |= delack.SCHED
         return False
-    if tcb.rmem_alloc <= tcb.rcvbuf or rcvbuf.make_room(tcb):
+    if tcb.rmem_alloc <= tcb.rcvbuf or rcvbuf.make_room(tcb, seg.seq):
         return True
     tcb.pending |= NOMEM | delack.NOW
     if not seg.payload or not tcb.rcvq:
@@ -110,7 +110,7 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     host = tcb.host
     if tcb.ecn:
         ecn.data_check(tcb, seg)
-    if not rcvbuf.make_room(tcb):
+    if not rcvbuf.make_room(tcb, seg.seq):
         host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPOFODrop", "nobody reads: the receive buffer is full", REF)
         return
     host.counters["TcpExtTCPOFOQueue"] += 1
@@ -135,10 +135,9 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
 
 def _flush(tcb: Tcb) -> None:
     """More holes than one ACK should tell of: those ACKs that wait leave first (tcp_sack_compress_send_ack)."""
-    if tcb.compressed:
-        timers.stop(tcb, COMPRESS)
-        one, tcb.compressed = tcb.compressed, tcb.compressed - 1
-        why = f"data is missing in several places: {one} ACKs as one, before the next block"
+    why = delack.decompress(tcb)
+    if why:
+        why = f"data is missing in several places: {why}, before the next block"
         output.send_ack(tcb, why, delack.COMPRESS_REF)
 
 
@@ -166,8 +165,8 @@ def _fin(tcb: Tcb) -> None:
 
 def _nothing_missing(tcb: Tcb) -> None:
     """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
-    tcb.ooo.clear()
-    tcb.sacks.clear()
+    tcb.ooo = tcb.sacks = ()
+    rcvbuf.settle(tcb)
     tcb.dsack = None
 
 

@@ -12,6 +12,7 @@ COMPRESS_REF = "ip-sysctl tcp_comp_sack_nr"
 
 # What is known of the ACK that is owed, as bits of Tcb.pending (Linux ICSK_ACK_*).
 SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
+OWED = SCHED | NOW | NOMEM
 
 PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
@@ -28,7 +29,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     size = len(seg.payload)
     if size != tcb.rcv_mss or tcb.host.gso_size or size + rcvbuf.TS_SPACE * tcb.ts_ok > tcb.advmss:
         measure(tcb, size, seg.flags)
-    if tcb.rcv_rtt_at < 0 or (tcb.rcv_nxt - tcb.rcv_rtt_seq) & seq.MASK < seq.HALF:
+    mine = tcb.receiver or autotune.of(tcb)
+    if (tcb.rcv_nxt - mine.rtt_seq) & seq.MASK < seq.HALF or mine.rtt_at < 0:
         autotune.measure_window(tcb)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
@@ -89,18 +91,35 @@ def data_sent(tcb: Tcb) -> None:
 
 
 def acked(tcb: Tcb) -> None:
-    """A segment with ACK left: nothing is owed any more (tcp_event_ack_sent)."""
+    """A segment with ACK left: nothing is owed any more, and the caller says so (tcp_event_ack_sent)."""
     if tcb.quick:
         tcb.quick -= 1
         if not tcb.quick:
             tcb.ato = ATO_MIN
-    tcb.pending = 0
     if tcb.expires[DELACK] != NEVER:
         timers.stop(tcb, DELACK)
-    if tcb.compressed:
-        tcb.host.counters["TcpExtTCPAckCompressed"] += tcb.compressed
-        tcb.compressed = 0
-        timers.stop(tcb, COMPRESS)
+    if tcb.expires[COMPRESS] != NEVER:
+        _drop_compressed(tcb)
+
+
+def _drop_compressed(tcb: Tcb) -> None:
+    """The segment that left told all that waiting ACKs would have told."""
+    mine = autotune.of(tcb)
+    tcb.host.counters["TcpExtTCPAckCompressed"] += mine.dup_acks - _DUPTHRESH
+    mine.dup_acks = _DUPTHRESH
+    timers.stop(tcb, COMPRESS)
+
+
+def decompress(tcb: Tcb) -> str:
+    """Waiting ACKs leave now, as one: what to say of it; empty: none waits."""
+    mine = autotune.of(tcb)
+    waiting = mine.dup_acks - _DUPTHRESH
+    if waiting <= 0:
+        return ""
+    mine.dup_acks = _DUPTHRESH
+    timers.stop(tcb, COMPRESS)
+    tcb.host.counters["TcpExtTCPAckCompressed"] += waiting - 1  # one is sent
+    return f"{waiting} ACKs as one"
 
 
 def reason_to_ack_now(tcb: Tcb) -> str:
@@ -118,9 +137,7 @@ def reason_to_ack_now(tcb: Tcb) -> str:
 
 
 def check(tcb: Tcb) -> str:
-    """After a segment: why to send an ACK now; empty: none is owed, or the timer runs (tcp_ack_snd_check)."""
-    if not tcb.pending & (SCHED | NOW | NOMEM):
-        return ""
+    """After a segment, while one is OWED: why to send an ACK now; empty: the timer runs (tcp_ack_snd_check)."""
     why = reason_to_ack_now(tcb)
     if why:
         return why
@@ -132,17 +149,19 @@ def _compress(tcb: Tcb) -> str:
     twentieth of the round trip at most: their SACK blocks say it all (__tcp_ack_snd_check).
     """
     sysctl = tcb.host.sysctl
-    if not tcb.sack_ok or tcb.compressed >= sysctl.tcp_comp_sack_nr:
+    mine = autotune.of(tcb)
+    if not tcb.sack_ok or mine.dup_acks - _DUPTHRESH >= sysctl.tcp_comp_sack_nr:
         return "ACK at once: data is missing"
-    if tcb.compressed_rcv_nxt != tcb.rcv_nxt:
-        tcb.compressed_rcv_nxt = tcb.rcv_nxt
-        tcb.dup_acks = 0
-    if tcb.dup_acks < _DUPTHRESH:
-        tcb.dup_acks += 1
+    if mine.hole != tcb.rcv_nxt:
+        if tcb.expires[COMPRESS] != NEVER:
+            _drop_compressed(tcb)
+        mine.hole = tcb.rcv_nxt
+        mine.dup_acks = 0
+    mine.dup_acks += 1
+    if mine.dup_acks <= _DUPTHRESH:
         return "ACK at once: data is missing"
-    tcb.compressed += 1
     if tcb.expires[COMPRESS] == NEVER:
-        trip = tcb.srtt if tcb.srtt and tcb.srtt < tcb.rcv_rtt else tcb.rcv_rtt
+        trip = tcb.srtt if tcb.srtt and tcb.srtt < mine.rtt else mine.rtt
         wait = min(sysctl.tcp_comp_sack_delay_ns, trip * (US >> 3) // 20) + sysctl.tcp_comp_sack_slack_ns
         why = "data is still missing: more of it may come at once, and one ACK will tell"
         timers.arm(tcb, COMPRESS, tcb.host.now + wait, why, COMPRESS_REF)

@@ -68,7 +68,7 @@ def _room(listener: Listener) -> bool:
     if settings.qlen < settings.max_qlen:
         return True
     if settings.resets and settings.resets[0] <= listener.host.now:
-        del settings.resets[0]
+        settings.resets = settings.resets[1:]
         settings.qlen -= 1
         return True
     listener.host.counters["TcpExtTCPFastOpenListenOverflow"] += 1
@@ -89,6 +89,9 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.bytes_received = len(seg.payload)
     conn.segs_in = 1
     conn.syn_data_acked = bool(seg.payload)
+    conn.fastopen_child = True
+    conn.rto = 3 * SEC  # until there is a sample (tcp_init_metrics, TCP_TIMEOUT_FALLBACK)
+    conn.rttvar = conn.mdev = conn.mdev_max = 3_000_000
     syn_sent.init_transfer(conn)
     conn.cc.init(conn)
     listener.fastopen.qlen += 1
@@ -180,6 +183,6 @@ class Early(Request):
         """It waits no more. One that was accepted and got a RST counts for 60 s (reqsk_fastopen_remove)."""
         listener = self.listener
         if reset and not listener.closed and self.conn not in listener.accept_queue:
-            listener.fastopen.resets.append(self.host.now + _RESET_COUNTS)
+            listener.fastopen.resets += (self.host.now + _RESET_COUNTS,)
         else:
             listener.fastopen.qlen -= 1

@@ -45,7 +45,7 @@ class Settings:
         self.max_qlen = 0
         """TCP_FASTOPEN: how many connections may wait for their third step; 0: Fast Open is off."""
         self.qlen = 0
-        self.resets: list[Nanos] = []
+        self.resets: tuple[Nanos, ...] = ()
         """When those that ended with a RST stop counting: a forged source costs the forger 60 s of one place."""
 
     def set_key(self, octets: bytes) -> None:
@@ -215,6 +215,8 @@ def _data_acknowledged(tcb: Tcb) -> None:
     tcb.bytes_acked += taken
     if tcb.snd_una == tcb.snd_nxt:
         tcb.rtx.clear()
+        tcb.tsorted.clear()
+        tcb.lost_out = tcb.retrans_out = 0
     else:
         tcb.rtx[0].seq = tcb.snd_una
     sndbuf.acked(tcb)

@@ -18,6 +18,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
+    recovery,
     seq,
     sndbuf,
     syn_sent,
@@ -65,8 +66,8 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
-    elif seg.payload and seg.ts is not None and tcb.state is ESTABLISHED:
-        autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
+    elif seg.payload and seg.ts is not None and tcb.state is ESTABLISHED and len(seg.payload) >= tcb.rcv_mss:
+        autotune.measure_echo(tcb, seg.ts[1])
     if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
@@ -77,7 +78,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         output.push(tcb, "the ACK made room")
     if tcb.nospace:
         sndbuf.look_for_space(tcb)
-    if tcb.pending:
+    if tcb.pending & delack.OWED:
         why = delack.check(tcb)
         if why:
             output.send_ack(tcb, why, delack.REF)
@@ -235,9 +236,9 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
         return False
     syn = tcb.rtx[0] if tcb.rtx and tcb.rtx[0].syn else None
     if syn is not None:
+        recovery.handshake_over(tcb, syn)
         syn_sent.first_sample(tcb, syn, seg)
         tcb.rtx.pop(0)
-        tcb.retrans_out = 0
         tcb.retransmits = 0
         tcb.retrans_stamp = -1
         tcb.snd_una = seq.add(tcb.iss, 1)
@@ -252,6 +253,7 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     syn_sent.established(tcb)
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
+        tcb.host.counters["TcpExtTCPDelivered"] += 1
         data.seen_before(tcb, tcb.irs, tcb.rcv_nxt)
         tcb.pending |= delack.NOW
     return True

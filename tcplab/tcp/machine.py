@@ -43,12 +43,13 @@ def release(tcb: Tcb) -> None:
         tcb.request.drop()
         tcb.request = None
     tcb.rtx.clear()
+    tcb.tsorted.clear()
     tcb.skbs.clear()
     tcb.skbs_sent.clear()
     if tcb.notices is not None:
         tcb.notices.purge(tcb)
     tcb.sacked_out = tcb.lost_out = tcb.retrans_out = 0
-    tcb.ooo.clear()
+    tcb.ooo = ()
 
 
 def wake(tcb: Tcb) -> None:

@@ -15,6 +15,7 @@ from tcplab.tcp import (
     mtu_probe,
     negotiate,
     pmtu,
+    rate,
     seq,
     sndbuf,
     timers,
@@ -22,7 +23,7 @@ from tcplab.tcp import (
     window,
 )
 from tcplab.tcp import sack as sack_blocks
-from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
+from tcplab.tcp.tcb import COMPRESS, CWR, DELACK, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
@@ -71,8 +72,11 @@ def _options(tcb: Tcb) -> bytes:
 def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
-    tcb.wstamp = host.now
-    options = _options(tcb)
+    now = tcb.wstamp = host.now
+    if tcb.ts_ok and not tcb.sacks and tcb.dsack is None:
+        options = _TS.pack(_TS_HEAD, (now // MS + tcb.ts_off) & seq.MASK, tcb.ts_recent)
+    else:
+        options = _options(tcb)
     tos = tcb.tos
     if tcb.ecn:
         flags, bits = ecn.mark(tcb, flags, bool(payload) and not rtx)
@@ -89,9 +93,11 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
     tcb.route = host.routes
-    delack.acked(tcb)
+    if tcb.quick or tcb.expires[DELACK] != NEVER or tcb.expires[COMPRESS] != NEVER:
+        delack.acked(tcb)
+    tcb.pending = 0
     if payload:
-        tcb.lsndtime = host.now
+        tcb.lsndtime = now
         delack.data_sent(tcb)
         if tcb.notices is not None and tcb.notices.stamps:
             tcb.notices.sent(tcb, first, payload, segment)
@@ -229,7 +235,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         tcb.held = held
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
-    if rest and not tcb.rtx and tcb.expires[PERSIST] == NEVER:
+    if rest and not tcb.rtx and timers.pending(tcb) < 0:
         timers.arm_persist(tcb)
 
 
@@ -268,7 +274,7 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
         return "path"
     first, before = tcb.snd_nxt, len(tcb.rtx)
     end = seq.add(first, size)
-    marked = bool(tcb.pushes) and sndbuf.pushes(tcb, end)
+    marked = sndbuf.marked(tcb, end)
     several = size > mss
     at = first
     while size > mss:
@@ -296,8 +302,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
     if host.tracing:
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
-    if tcb.pending:
-        why += "; the ACK that was owed rides on it"
+        if tcb.pending:
+            why += "; the ACK that was owed rides on it"
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
@@ -307,7 +313,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         while tcb.eor and seq.before(tcb.eor[0], end):
             tcb.eor = tcb.eor[1:]
         entry.eor = bool(tcb.eor) and tcb.eor[0] == end
-    entry.delivered = tcb.delivered
+    rate.sent(tcb, entry)
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end
@@ -330,7 +336,7 @@ def push_one(tcb: Tcb, why: str) -> bool:
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
     first, before = tcb.snd_nxt, len(tcb.rtx)
-    _send(tcb, first, size, False, sndbuf.pushes(tcb, seq.add(first, size)), False, why)
+    _send(tcb, first, size, False, sndbuf.marked(tcb, seq.add(first, size)), False, why)
     sndbuf.sent(tcb, first, before)
 
 

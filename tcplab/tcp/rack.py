@@ -116,7 +116,7 @@ def mark_lost(tcb: Tcb) -> bool:
     left = detect_loss(tcb)
     if left:
         due = tcb.host.now + left * US + TIMEOUT_MIN
-        timers.arm(tcb, REO, due, "a later segment arrived: this long an overtaken one may still come", REF)
+        timers.arm_xmit(tcb, REO, due, "a later segment arrived: this long an overtaken one may still come", REF)
     return left > 0
 
 

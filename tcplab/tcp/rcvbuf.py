@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from tcplab.tcp import seq
+from tcplab.tcp import prune, seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import Segment
@@ -22,6 +22,8 @@ _OVERHEAD: Final = 256
 _AROUND: Final = 64 + 320
 """In front of the packet and behind it: NET_SKB_PAD, struct skb_shared_info."""
 TS_SPACE: Final = 12
+_NOTHING: Final[list[list[int]]] = []
+"""What an empty receive buffer holds; nobody puts anything into it."""
 _SMALLEST: Final = 576
 _PAGE: Final = 4096
 _MIN_CLAMP: Final = 1152
@@ -60,17 +62,25 @@ def full_space(tcb: Tcb) -> int:
     return min(window_of(tcb, tcb.rcvbuf), tcb.clamp)
 
 
-def make_room(tcb: Tcb) -> bool:
-    """Is there room for one more segment, however large? A buffer of no fixed size grows (tcp_try_rmem_schedule)."""
+def make_room(tcb: Tcb, first: Seq) -> bool:
+    """Is there room for one more segment, however large? A buffer of no fixed size grows (tcp_try_rmem_schedule).
+
+    What waits behind `first`, its number, may have to make room for it.
+    """
     if tcb.rmem_alloc <= tcb.rcvbuf:
         return True
-    tcb.host.counters["TcpExtPruneCalled"] += 1
+    counters = tcb.host.counters
+    counters["TcpExtPruneCalled"] += 1
     tcb.quick = 0
     if not tcb.rcvbuf_locked and tcb.owner is not None:
         tcb.rcvbuf = max(tcb.rcvbuf, min(tcb.rmem_alloc, tcb.host.sysctl.tcp_rmem[2]))
     if tcb.rmem_alloc > tcb.rcvbuf:
         tcb.rcv_ssthresh = min(tcb.clamp, 2 * advmss(tcb))
-    return tcb.rmem_alloc <= tcb.rcvbuf
+        prune.out_of_order(tcb, first)
+    if tcb.rmem_alloc <= tcb.rcvbuf:
+        return True
+    counters["TcpExtRcvPruned"] += 1
+    return False
 
 
 # --- what is queued and read ------------------------------------------------------------------------------------------
@@ -86,8 +96,15 @@ def queue(tcb: Tcb, octets: bytes, header: int = HEADERS) -> None:
         skbs[-1][2] -= size
         return
     memory, room = truesize(size + header)
-    skbs.append([size, memory, room])
+    _hold(tcb, [size, memory, room])
     tcb.rmem_alloc += memory
+
+
+def _hold(tcb: Tcb, segment: list[int]) -> None:
+    if tcb.rcvskbs:
+        tcb.rcvskbs.append(segment)
+    else:
+        tcb.rcvskbs = [segment]
 
 
 def wait(tcb: Tcb, size: int) -> None:
@@ -102,7 +119,7 @@ def moved(tcb: Tcb, octets: bytes, waiting: int) -> None:
     size = len(octets)
     memory = tcb.ooo_rmem * size // waiting if waiting else 0
     tcb.rcvq += octets
-    tcb.rcvskbs.append([size, memory, 0])
+    _hold(tcb, [size, memory, 0])
     tcb.ooo_rmem -= memory
 
 
@@ -124,7 +141,9 @@ def read(tcb: Tcb, size: int) -> None:
         size -= held[0]
         tcb.rmem_alloc -= held[1]
         done += 1
-    if done:
+    if done == len(skbs):
+        tcb.rcvskbs = _NOTHING
+    elif done:
         del skbs[:done]
 
 
@@ -163,10 +182,12 @@ def measure(tcb: Tcb, size: int) -> None:
 
 def grow(tcb: Tcb, size: int) -> None:
     """Data comes in segments that use their memory well: offer more (tcp_grow_window)."""
-    room = min(tcb.clamp, free_space(tcb)) - tcb.rcv_ssthresh
+    ratio = tcb.scaling_ratio
+    free = (tcb.rcvbuf - tcb.rmem_alloc) * ratio >> RATIO_SHIFT
+    room = (free if free < tcb.clamp else tcb.clamp) - tcb.rcv_ssthresh
     if room <= 0:
         return
-    worth = window_of(tcb, truesize(size + HEADERS)[0])
+    worth = truesize(size + HEADERS)[0] * ratio >> RATIO_SHIFT
     step = 2 * advmss(tcb) if worth <= size else _careful_step(tcb, size, worth)
     if step:
         tcb.rcv_ssthresh += min(room, max(step, 2 * size))

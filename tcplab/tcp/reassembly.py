@@ -72,8 +72,11 @@ def advance(tcb: Tcb) -> bool:
     """Move to the receive queue what is in order now. True when the peer's FIN came in order with it."""
     fin = False
     waiting = sum(len(octets) for _, octets, _ in tcb.ooo)
-    while tcb.ooo and not seq.after(tcb.ooo[0][0], tcb.rcv_nxt):
-        first, octets, has_fin = tcb.ooo.pop(0)
+    done = 0
+    for first, octets, has_fin in tcb.ooo:
+        if seq.after(first, tcb.rcv_nxt):
+            break
+        done += 1
         old = seq.diff(tcb.rcv_nxt, first)
         if old < len(octets):
             fresh = octets[old:]
@@ -81,6 +84,7 @@ def advance(tcb: Tcb) -> bool:
             waiting -= len(octets)
             tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(fresh))
         fin = fin or has_fin
+    tcb.ooo = tcb.ooo[done:]
     if not tcb.ooo:
         rcvbuf.settle(tcb)
     return fin
@@ -91,7 +95,7 @@ def report(tcb: Tcb, first: Seq, end: Seq, flush: Callable[[], None]) -> None:
 
     Only `SACKS` are kept: of what fell out, the peer hears again when it grows. `flush`: an ACK that waits must leave.
     """
-    sacks = tcb.sacks
+    sacks = tcb.sacks = list(tcb.sacks)
     at = 0
     for left, right in sacks:
         if not seq.after(first, right) and not seq.before(end, left):
@@ -112,4 +116,4 @@ def report(tcb: Tcb, first: Seq, end: Seq, flush: Callable[[], None]) -> None:
 
 def forget(tcb: Tcb) -> None:
     """Blocks that rcv_nxt has reached are reported no more (tcp_sack_remove)."""
-    tcb.sacks = [block for block in tcb.sacks if seq.after(block[0], tcb.rcv_nxt)] if tcb.ooo else []
+    tcb.sacks = [block for block in tcb.sacks if seq.after(block[0], tcb.rcv_nxt)] if tcb.ooo else ()

@@ -23,7 +23,7 @@ from tcplab.tcp.acked import (
     SND_UNA_ADVANCED,
     Acked,
 )
-from tcplab.tcp.tcb import CWR, DISORDER, LOSS, OPEN, RECOVERY, RTO, Tcb
+from tcplab.tcp.tcb import CWR, DISORDER, INFINITE_SSTHRESH, INIT_CWND, LOSS, OPEN, RECOVERY, RTO, SentSeg, Tcb
 from tcplab.units import MS, NEVER, US, Seq
 
 FAST_REF: Final = "RFC 5681 3.2"
@@ -265,6 +265,17 @@ def enter_loss(tcb: Tcb) -> None:
     tcb.frto = bool(tcb.host.sysctl.tcp_frto) and (before_recovery or tcb.retransmits > 0)
     if tcb.mtup is not None and tcb.mtup.size:  # what is outstanding is not what F-RTO counts on
         tcb.frto = False
+
+
+def handshake_over(tcb: Tcb, syn: SentSeg) -> None:
+    """`syn`, our SYN, is acknowledged: what its RTO did to the window is no news of the path (tcp_init_metrics)."""
+    tcb.retrans_out -= syn.retrans
+    tcb.lost_out -= syn.lost
+    tcb.tsorted.pop(syn, None)
+    if tcb.ca_state == LOSS:
+        cc.change_state(tcb, OPEN)
+        tcb.cwnd, tcb.ssthresh = INIT_CWND, INFINITE_SSTHRESH
+        tcb.undo_marker = -1
 
 
 def _timeout_mark_lost(tcb: Tcb) -> None:

@@ -368,6 +368,7 @@ def establish(listener: Listener, request: Request, seg: Segment) -> None:
         return
     if conn.state is State.SYN_RECV:  # the segment reaches beyond the window: another one completes the handshake
         conn.rtx.clear()
+        conn.tsorted.clear()
         conn.snd_una = conn.snd_nxt
     listener.told("accept", "add", conn.raddr, conn.rport, "the handshake is complete: waits for accept()")
     listener.on_ready()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, output, pmtu, seq, shift, timers, tso
+from tcplab.tcp import castate, output, pmtu, rate, seq, shift, timers, tso
 from tcplab.tcp.tcb import LOSS, REO, Tcb
 from tcplab.wire.tcp import ACK, FIN, PSH
 
@@ -74,7 +74,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     entry.ever = True
     entry.sent = host.now
     entry.order = tcb.segs_out
-    entry.delivered = tcb.delivered
+    rate.sent(tcb, entry)
     tcb.tsorted.pop(entry, None)
     tcb.tsorted[entry] = None
     if entry.syn:

@@ -80,6 +80,8 @@ def _take(tcb: Tcb, acked: Acked, entries: list[SentSeg]) -> tuple[SentSeg | Non
         _drop(tcb, acked, entry)
     if fresh is not None:
         _newest(tcb, acked, fresh)
+    if not tsorted:
+        tsorted.clear()  # an empty dict keeps its table: an idle connection needs none
     return first, last
 
 

@@ -18,7 +18,7 @@ def to_report(tcb: Tcb) -> list[tuple[Seq, Seq]]:
         return []
     duplicate, tcb.dsack = tcb.dsack, None
     if duplicate is None:
-        return tcb.sacks[: most(tcb)]
+        return list(tcb.sacks[: most(tcb)])
     return [duplicate, *tcb.sacks[: most(tcb) - 1]]
 
 

@@ -177,6 +177,7 @@ def cut(tcb: Tcb, first: int, stop: int, size: int, mss: int) -> None:
         piece.seq, piece.end, piece.starts = begin, end, not fresh
         piece.sacked, piece.lost, piece.retrans, piece.ever = head.sacked, head.lost, head.retrans, head.ever
         piece.sent, piece.delivered, piece.order = head.sent, head.delivered, head.order
+        piece.delivered_at, piece.first_tx, piece.app_limited = head.delivered_at, head.first_tx, head.app_limited
         fresh.append(piece)
         begin, size = end, mss
     last, ends = fresh[-1], (tail.fin, tail.push, tail.eor)

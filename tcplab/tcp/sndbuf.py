@@ -61,7 +61,7 @@ def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
             if seq.after(cut, end):
                 step = min(step, seq.diff(cut, end))
         if tcb.pushes and tcb.pushes[-1] == end != tcb.skbs[-1]:
-            tcb.pushes[-1] = seq.add(end, step)  # the mark is the sk_buff's, so it moves to its new end
+            tcb.pushes = (*tcb.pushes[:-1], seq.add(end, step))  # the mark is the sk_buff's, so it moves to its new end
         tcb.sndq += data if step == size else data[done : done + step]
         done += step
         if tcb.eor and tcb.data_end in tcb.eor:
@@ -76,7 +76,7 @@ def mark(tcb: Tcb) -> None:
     if tcb.skbs:
         end = tcb.pushed_seq = tcb.data_end
         if not tcb.pushes or tcb.pushes[-1] != end:
-            tcb.pushes.append(end)
+            tcb.pushes += (end,)
 
 
 def forced(tcb: Tcb) -> bool:
@@ -103,22 +103,20 @@ def head_end(tcb: Tcb, wanted: int) -> Seq:
         grown = behind
         del skbs[1]
     if tcb.pushes and tcb.pushes[0] == end:
-        if len(tcb.pushes) > 1 and tcb.pushes[1] == grown:
-            del tcb.pushes[0]
-        else:
-            tcb.pushes[0] = grown
+        behind_it = tcb.pushes[1:]
+        tcb.pushes = behind_it if behind_it and behind_it[0] == grown else (grown, *behind_it)
     return grown
 
 
-def pushes(tcb: Tcb, end: Seq) -> bool:
+def marked(tcb: Tcb, end: Seq) -> bool:
     """The sk_buff that leaves ends at `end`: does its mark leave with it?"""
-    marks = tcb.pushes
-    while marks and seq.before(marks[0], end):
-        del marks[0]
-    if marks and marks[0] == end:
-        del marks[0]
-        return True
-    return False
+    if not tcb.pushes:
+        return False
+    tcb.pushes = tuple(at for at in tcb.pushes if not seq.before(at, end))
+    if not tcb.pushes or tcb.pushes[0] != end:
+        return False
+    tcb.pushes = tcb.pushes[1:]
+    return True
 
 
 def sent(tcb: Tcb, at: Seq, entry: int) -> None:
@@ -126,12 +124,13 @@ def sent(tcb: Tcb, at: Seq, entry: int) -> None:
 
     `entry` is where they begin in the retransmission queue: there each sk_buff begins with a segment.
     """
-    for later in tcb.rtx[entry + 1 :]:
-        later.starts = False
-    end = tcb.data_end
+    if len(tcb.rtx) - entry > 1:
+        for later in tcb.rtx[entry + 1 :]:
+            later.starts = False
+    end = (tcb.snd_base + len(tcb.sndq)) & seq.MASK
     if at == end:  # a FIN alone
         return
-    stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
+    stop = tcb.snd_nxt if (tcb.snd_nxt - end) & seq.MASK >= seq.HALF else end
     skbs = tcb.skbs
     while skbs and seq.before(skbs[0], stop):
         del skbs[0]
@@ -145,7 +144,7 @@ def acked(tcb: Tcb) -> None:
     skbs = tcb.skbs_sent
     if not tcb.rtx:
         skbs.clear()
-    while len(skbs) > 1 and not seq.after(skbs[1], tcb.snd_una):
+    while len(skbs) > 1 and (tcb.snd_una - skbs[1]) & seq.MASK < seq.HALF:
         del skbs[0]
 
 

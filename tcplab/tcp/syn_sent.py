@@ -15,6 +15,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     rcvbuf,
+    recovery,
     rtt,
     seq,
     sndbuf,
@@ -73,10 +74,10 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     _take_syn(tcb, seg)
     ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
+    tcb.tsorted.pop(syn, None)
     tcb.snd_una = seg.ack
     tcb.bytes_acked = 1  # Linux counts all sequence space
-    tcb.retrans_out -= syn.retrans
-    tcb.lost_out -= syn.lost
+    recovery.handshake_over(tcb, syn)
     tcb.retransmits = 0
     first_sample(tcb, syn, seg)
     tcb.retrans_stamp = -1
@@ -86,6 +87,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     if tcb.attempt is not None:
         fastopen.answered(tcb, seg)
     established(tcb)
+    tcb.host.counters["TcpExtTCPDelivered"] += 1
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
         return

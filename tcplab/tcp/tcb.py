@@ -5,6 +5,7 @@ Names are those of Linux's struct tcp_sock and inet_connection_sock, or RFC 9293
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tcplab.api.states import State
@@ -15,10 +16,12 @@ from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import Segment
 
 if TYPE_CHECKING:
+    from tcplab.tcp.autotune import Receiver
     from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
     from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
+    from tcplab.tcp.rate import Rate
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INIT_CWND: Final = 10  # RFC 6928
@@ -44,8 +47,8 @@ class SentSeg:
     """A segment on the retransmission queue: sequence space `seq` .. `end` (SYN and FIN count)."""
 
     __slots__ = (
-        "delivered", "end", "eor", "ever", "fin", "lost", "order", "push", "retrans", "sacked", "sent", "seq", "starts",
-        "syn",
+        "app_limited", "delivered", "delivered_at", "end", "eor", "ever", "fin", "first_tx", "lost", "order", "push",
+        "retrans", "sacked", "sent", "seq", "starts", "syn",
     )  # fmt: skip
 
     def __init__(self, seq: Seq, end: Seq, sent: Nanos, syn: bool = False, fin: bool = False) -> None:
@@ -68,6 +71,11 @@ class SentSeg:
         """Linux's sk_buff begins with it, not before (`tcplab.tcp.shift`)."""
         self.delivered = 0
         """Tcb.delivered when it was sent; -1 when it was counted (struct tcp_skb_cb tx.delivered)."""
+        self.delivered_at: Nanos = -1
+        """When that had been delivered; -1: nobody noted it (`tcplab.tcp.rate`)."""
+        self.first_tx: Nanos = 0
+        """When the segment had left that was acknowledged last then."""
+        self.app_limited = False
         self.order = 0
         """How many segments left before it: in virtual time many leave in one instant."""
 
@@ -115,27 +123,26 @@ class Tcb:
 
     __slots__ = (
         "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans",
-        "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "compressed",
-        "compressed_rcv_nxt", "cork", "cwnd", "cwnd_cnt", "cwnd_limited", "cwnd_stamp", "cwnd_used", "data_segs_in",
-        "data_segs_out", "dead", "deadline", "delivered", "delivered_ce", "df", "done", "dsack", "dsack_dups",
-        "dup_acks", "dupacks", "ecn", "entry", "eor", "error", "expires", "fin_later", "fin_queued", "fin_rcvd",
-        "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident", "irs", "iss", "keepalive", "key",
-        "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out",
-        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace",
-        "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing_rate", "pending", "pingpong",
-        "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered",
-        "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
-        "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rcv_mss", "rcv_nxt", "rcv_ooopack",
-        "rcv_rtt", "rcv_rtt_at", "rcv_rtt_echo", "rcv_rtt_seq", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd",
-        "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "reo_wnd_persist", "reo_wnd_steps",
+        "bytes_sent", "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt",
+        "cwnd_limited", "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered",
+        "delivered_ce", "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires",
+        "fastopen_child", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq",
+        "highest_sack", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost", "lost_out",
+        "lport", "lrcvtime", "lsndtime", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max",
+        "mss", "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at",
+        "owner", "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh",
+        "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced",
+        "rack_dsack_seen", "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr",
+        "rate", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale",
+        "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps",
         "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
         "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok",
         "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent",
         "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed",
-        "sndq", "soft_error", "space", "space_at", "space_seq", "srtt", "ssthresh", "state", "syn_data_acked",
-        "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent",
-        "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
-        "write_pending", "wscale_ok", "wstamp",
+        "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
+        "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at",
+        "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout", "write_pending",
+        "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -168,7 +175,7 @@ class Tcb:
         self.snd_sml: Seq = 0
         self.pushed_seq: Seq = 0
         """What was written last that is marked to be pushed."""
-        self.pushes: list[Seq] = []
+        self.pushes: tuple[Seq, ...] = ()
         """Where sk_buffs end that are not sent and whose end is to be pushed (`tcplab.tcp.sndbuf.mark`)."""
         self.wstamp: Nanos = -SEC
         """When anything was sent last."""
@@ -215,9 +222,9 @@ class Tcb:
         """How much of such memory is payload, in 1/256 (Linux TCP_DEFAULT_SCALING_RATIO)."""
         self.clamp = 65535 << 14
         """The greatest window to offer (Linux window_clamp)."""
-        self.ooo: list[tuple[Seq, bytes, bool]] = []
+        self.ooo: Sequence[tuple[Seq, bytes, bool]] = ()
         """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
-        self.sacks: list[tuple[Seq, Seq]] = []
+        self.sacks: Sequence[tuple[Seq, Seq]] = ()
         """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
         self.fin_rcvd = False
@@ -227,6 +234,7 @@ class Tcb:
         self.write_pending = False
         """Somebody waits in a call to write: the third step can ride on that data (Linux sk_write_pending)."""
         self.syn_data_acked = False
+        self.fastopen_child = False
         """Data went with the SYN and was taken (Fast Open, either side)."""
 
         # Fast Open: the client's SYN with data or cookie; the server's handshake that is not complete.
@@ -236,13 +244,9 @@ class Tcb:
         # How large the receive buffer should be (`tcplab.tcp.autotune`).
         self.space = 0
         """Octets that the application read in a round trip, at most so far (rcvq_space.space); since when it counts."""
-        self.space_seq: Seq = 0
         self.space_at: Nanos = 0
-        self.rcv_rtt = 0
-        """8 times the round trip as the receiver sees it, microseconds (rcv_rtt_est); 0: not known."""
-        self.rcv_rtt_seq: Seq = 0
-        self.rcv_rtt_at: Nanos = -1
-        self.rcv_rtt_echo = 0
+        self.receiver: Receiver | None = None
+        """What only a connection keeps that received data."""
 
         # What the two sides agreed on.
         self.mss = 536
@@ -313,6 +317,8 @@ class Tcb:
         self.cwnd_used = 0
         self.cwnd_stamp: Nanos = 0
         """When cwnd was last set, or used up."""
+        self.rate: Rate | None = None
+        """How fast data is delivered, once some was sent."""
         self.pacing_rate = NO_PACING
         """Octets a second, as of the last ACK (sk_pacing_rate)."""
         self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0
@@ -344,11 +350,6 @@ class Tcb:
         self.quick = 0
         self.pingpong = 0
         self.ato: Nanos = 0
-        self.dup_acks = 0
-        """ACKs in a row that told of the same hole at once (dup_ack_counter); and which hole."""
-        self.compressed_rcv_nxt: Seq = 0
-        self.compressed = 0
-        """ACKs since then that wait, to leave as one (compressed_ack)."""
         self.lrcvtime: Nanos = 0
         self.rcv_tstamp: Nanos = 0
         self.oow_at: Nanos = -SEC

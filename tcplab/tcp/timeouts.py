@@ -65,11 +65,8 @@ def _retransmit(tcb: Tcb) -> None:
     waited = tcb.rto
     if _write_timeout(tcb):
         return
-    if tcb.state is not State.SYN_SENT and tcb.state is not State.SYN_RECV:
-        _count_failure(tcb)
-        recovery.enter_loss(tcb)
-    elif tcb.retransmits:  # the repeat of the SYN is lost as well
-        host.counters["TcpExtTCPLostRetransmit"] += 1
+    _count_failure(tcb)
+    recovery.enter_loss(tcb)
     tcb.retransmits += 1
     _first_again(tcb, f"RTO #{tcb.retransmits}: no ACK for {duration(waited)}", RTO_REF)
     _back_off(tcb)
@@ -281,9 +278,9 @@ def _delack(tcb: Tcb) -> None:
 
 def _compressed(tcb: Tcb) -> None:
     """ACKs of a hole waited for one another long enough (tcp_compressed_ack_kick)."""
-    if tcb.compressed:
-        one, tcb.compressed = tcb.compressed, tcb.compressed - 1  # this one is sent, the others are not
-        output.send_ack(tcb, f"data is missing: {one} ACKs as one", delack.COMPRESS_REF)
+    why = delack.decompress(tcb)
+    if why:
+        output.send_ack(tcb, f"data is missing: {why}", delack.COMPRESS_REF)
 
 
 def _reo(tcb: Tcb) -> None:

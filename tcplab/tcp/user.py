@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from tcplab.api.events import Noted
-from tcplab.api.states import ESTABLISHED, Cause, State
+from tcplab.api.states import ESTABLISHED, SYN_RECV, SYN_SENT, Cause, State
 from tcplab.tcp import (
     autotune,
     chrono,
@@ -17,6 +17,7 @@ from tcplab.tcp import (
     negotiate,
     output,
     pmtu,
+    rate,
     rcvbuf,
     seq,
     sndbuf,
@@ -110,8 +111,9 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
 
     `cuts`: offsets in `data` over which no segment goes.
     """
-    _raise_pending(tcb)
-    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is None):
+    if tcb.error:
+        _raise_pending(tcb)
+    if tcb.state is SYN_SENT or (tcb.state is SYN_RECV and tcb.request is None):
         if tcb.attempt is not None and tcb.attempt.deferred:
             taken = _call(tcb, data, flags)
             if taken:
@@ -124,13 +126,14 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
         return 0
     if flags & MSG_OOB:
         raise OSError(errno.EOPNOTSUPP, "there is no urgent data here")
+    rate.check_app_limited(tcb)
     if cuts:
         tcb.eor += tuple(seq.add(tcb.data_end, cut) for cut in cuts)
     taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)
-    if not more:
+    if not more or sndbuf.forced(tcb):
         sndbuf.mark(tcb)
     if flags & MSG_EOR and taken == len(data):
         tcb.eor += (tcb.data_end,)
@@ -149,7 +152,8 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
         data = bytes(tcb.rcvq if most >= len(tcb.rcvq) else memoryview(tcb.rcvq)[:most])
-        if tcb.rcv_rtt and (tcb.host.now - tcb.space_at) // US >= tcb.rcv_rtt >> 3:
+        mine = tcb.receiver
+        if mine is not None and mine.rtt and (tcb.host.now - tcb.space_at) // US >= mine.rtt >> 3:
             autotune.adjust(tcb, 0 if flags & MSG_PEEK else min(len(data), tcb.rcvskbs[0][0]))
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
@@ -164,7 +168,8 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
     if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
         tcb.fin_read = tcb.fin_rcvd
         return b""
-    _raise_pending(tcb)
+    if tcb.error:
+        _raise_pending(tcb)
     if tcb.shut_rd:
         return b""
     if tcb.state is State.CLOSED:
@@ -173,10 +178,9 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
 
 
 def _raise_pending(tcb: Tcb) -> None:
-    if tcb.error:
-        error, tcb.error = tcb.error, 0
-        tcb.done = True
-        raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
+    error, tcb.error = tcb.error, 0
+    tcb.done = True
+    raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
 def close_writing(tcb: Tcb, at_close: bool = False) -> None:

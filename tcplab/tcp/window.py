@@ -44,6 +44,8 @@ def candidate(tcb: Tcb) -> int:
     if full > tcb.clamp:
         full = tcb.clamp
     mss = tcb.rcv_mss if tcb.rcv_mss < full else full
+    if mss <= 0:
+        return 0
     free = (tcb.rcvbuf - tcb.rmem_alloc) * ratio >> rcvbuf.RATIO_SHIFT
     unit = 1 << tcb.rcv_wscale
     if free < full >> 1:

@@ -7,8 +7,10 @@ import pytest
 from support.pair import B, Pair, X
 
 from tcplab.api.views import HostView, TimerView
-from tcplab.host.view import timer_text
+from tcplab.host import view as host_view
 from tcplab.tcp.tcb import TIMER_NAMES, Tcb
+from tcplab.tcp.timers import arm
+from tcplab.tui.draw.names import TIMERS
 from tcplab.units import MS, SEC
 from tcplab.wire import tcp as wire_tcp
 
@@ -115,19 +117,6 @@ def test_a_delayed_ack_waits() -> None:
     assert pair.b.next_timer() == f"delayed ACK {pair.conn('b').conn}"
 
 
-def test_every_timer_has_its_words() -> None:
-    pair = Pair()
-    pair.open()
-    conn = next(iter(pair.b.flows.values()))
-    assert isinstance(conn, Tcb)
-    said = set()
-    for which in range(len(TIMER_NAMES)):
-        conn.expires[which] = 0
-        said.add(timer_text(conn))
-        conn.expires[which] = 1 << 62
-    assert len(said) == len(TIMER_NAMES)
-
-
 def test_half_open_entries_with_their_ladder() -> None:
     pair = Pair(lose=lambda host, seg: host == "b" or pair.now > 0)  # one SYN arrives, no answer does
     listener = pair.listen(backlog=3)
@@ -214,6 +203,19 @@ def test_segments_out_of_order_and_sacked() -> None:
     assert (a.sacked_out, b.recv_q) == (2, 0)
 
 
+@pytest.mark.parametrize("which", range(len(TIMER_NAMES)), ids=TIMER_NAMES)
+def test_every_timer_has_its_words(which: int) -> None:
+    pair = Pair()
+    pair.open()
+    pair.run(SEC)
+    (conn,) = (flow for flow in pair.b.flows.values() if isinstance(flow, Tcb))
+    arm(conn, which, pair.now + SEC, "a test")
+    shown = timers(pair, "b")[TIMER_NAMES[which]]
+    assert shown.why
+    assert shown.name in TIMERS
+    assert pair.b.next_timer().endswith(conn.label)
+
+
 def test_counters_are_sorted_and_without_zeros_and_a_view_can_be_sent() -> None:
     pair = Pair()
     pair.open()
@@ -223,3 +225,7 @@ def test_counters_are_sorted_and_without_zeros_and_a_view_can_be_sent() -> None:
     assert "TcpNever" not in view.counters
     assert view.counters["TcpActiveOpens"] == 1
     assert msgspec.json.decode(msgspec.json.encode(view), type=HostView) == view
+
+
+def test_every_timer_has_a_short_name() -> None:
+    assert len(host_view._SHORT) == len(TIMER_NAMES)

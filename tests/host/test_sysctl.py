@@ -22,6 +22,8 @@ LINUX = {
     "tcp_fastopen_key": "random", "tcp_rfc1337": 0, "tcp_tw_reuse": 2, "tcp_tw_reuse_delay": 1000,
     "tcp_retries2": 15, "tcp_orphan_retries": 0, "tcp_timestamps": 1, "tcp_window_scaling": 1, "tcp_sack": 1,
     "tcp_dsack": 1, "tcp_keepalive_time": 7200, "tcp_keepalive_intvl": 75, "tcp_keepalive_probes": 9,
+    "tcp_recovery": 1, "tcp_reordering": 3, "tcp_max_reordering": 300, "tcp_frto": 2, "tcp_thin_linear_timeouts": 0,
+    "tcp_tso_win_divisor": 3,
     "tcp_early_retrans": 3, "tcp_retrans_collapse": 1, "tcp_rto_min_us": 200_000, "tcp_rto_max_ms": 120_000,
     "tcp_invalid_ratelimit": 500, "tcp_slow_start_after_idle": 1, "ip_default_ttl": 64, "icmp_echo_ignore_all": 0,
     "ip_no_pmtu_disc": 0, "min_pmtu": 552, "mtu_expires": 600, "min_adv_mss": 256, "tcp_min_snd_mss": 48,

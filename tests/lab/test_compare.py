@@ -47,7 +47,9 @@ def test_random_numbers_do_not_count() -> None:
 
 def test_a_number_of_an_earlier_connection_is_old() -> None:
     ((row,), _) = rows.of_events([sent(0, flags="R", rseq=2**32 - 3_125_000, len=0)], {})
-    assert row.key == "R old(0)"
+    assert row.key == "R old:old(0)"
+    ((nobody,), _) = rows.of_events([sent(0, flags="RA", seq=0, rseq=2**31 - 5, len=0)], {})
+    assert nobody.key == "RA 0:0(0)", "the RST of a closed port has no number"
     ((probe,), _) = rows.of_events([sent(0, flags="A", rseq=2**32 - 1, len=0)], {})
     assert probe.key.startswith(f"A {2**32 - 1}:"), "a keepalive before any data is of this one"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,24 @@ def test_a_controller_of_ones_own() -> None:
     assert isinstance(mine.cc, Fixed)
     assert [acked for acked, _ in mine.cc.samples] == [1] * 10, "each segment is acknowledged at once"
     assert {rtt for _, rtt in mine.cc.samples} == {100_000}
+
+
+def test_the_one_in_the_readme() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    block = next(part for part in text.split("```") if part.startswith("python\n") and "Controller" in part)
+    found: dict[str, Any] = {}
+    exec(block.removeprefix("python\n"), found)
+    cc.register("timid", found["Timid"])
+    pair = Pair()
+    fd = pair.call("a", "socket")
+    assert pair.call("a", "setsockopt", fd, "TCP_CONGESTION", "timid") is None
+    pair.listen()
+    pair.call("a", "connect", fd, pair.b.addr, 80)
+    pair.run(20 * MS)
+    pair.lose = lambda host, seg: host == "a" and len(seg.payload) > 0
+    pair.call("a", "send", fd, b"x" * 14_480)
+    pair.run(SEC)
+    assert (pair.conn("a").ca_state, pair.conn("a").ssthresh) == ("Loss", 2)
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "4ever", "with space", "much_too_long_a_name"])

@@ -108,8 +108,9 @@ def _segment(event: Sent, flows: Flows, lost: str) -> Row:
     if event.proto != "tcp":
         return Row(event.t, SEGMENT, who, "", _LABEL.sub("", event.text), fields, event.why)
     kind = event.flags.replace("P", "") or "none"
-    first = _number(event.rseq)
-    key = f"{kind} {first}:{event.rseq + event.len}({event.len})" if first != _OLD else f"{kind} {_OLD}({event.len})"
+    first = "0" if event.flags == "RA" and not event.seq else _number(event.rseq)  # a RST of nobody has no number
+    last = int(first) + event.len if first != _OLD else _OLD
+    key = f"{kind} {first}:{last}({event.len})"
     fields |= {"PSH": str("P" in event.flags), "win": str(event.win), "options": _options(event.opts)}
     if "A" in event.flags:
         fields["ack"] = _number(event.rack)

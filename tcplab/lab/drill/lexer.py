@@ -21,7 +21,7 @@ _PATTERN: Final = re.compile(
     | (?P<hex>0x[0-9a-fA-F]+(?![0-9A-Za-z_]))
     | (?P<int>-?\d+(?![0-9A-Za-z_]))
     | (?P<word>[A-Za-z0-9_]+)
-    | (?P<sign>[^\s])
+    | (?P<sign>.)
     """,
     re.VERBOSE | re.DOTALL,
 )

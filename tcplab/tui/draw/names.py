@@ -17,6 +17,7 @@ TIMERS: Final = {
     "keepalive": "keepalive",
     "tlp": "TLP",
     "reo": "RACK",
+    "compress": "compressed ACK",
     "timewait": "2MSL",
     "finwait2": "FIN_WAIT_2",
     "synack": "SYN,ACK",

@@ -1,0 +1,1 @@
+"""Fuzzing: targets that take any octets, a small corpus, and `run.py`, which looks for more."""
