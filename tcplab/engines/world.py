@@ -191,6 +191,10 @@ class World:
         now, frame, dst = self.loop.now, out.frame, _OTHER[src]
         self.frames = number = self.frames + 1
         segment = self.tracer.sent(now, number, src, dst, out) if self.tracing else None
+        if not self.link.busy and not self.tracing and frame[:6] != X_MAC:  # nothing to decide, and nobody to tell
+            at = self.link.arrival(now, _DIRECTION[src])
+            self.loop.at(at, partial(self._arrive, number, dst, frame), "a frame arrives")
+            return
         if not self.link.busy:
             self._under_way(number, dst, frame, self.link.arrival(now, _DIRECTION[src]))
             return

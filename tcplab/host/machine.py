@@ -203,7 +203,8 @@ class Machine:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
         elif ip.proto == ipv4.PROTO_TCP:
             seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
-            seg.ecn = ip.tos & 3
+            if ip.tos:
+                seg.ecn = ip.tos & 3
             self._tcp(seg, ip.src)
         else:
             self._payload(frame, ip)

@@ -68,7 +68,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         return
     elif seg.payload and seg.ts is not None and tcb.state is ESTABLISHED and len(seg.payload) >= tcb.rcv_mss:
         autotune.measure_echo(tcb, seg.ts[1])
-    if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         data.segment_text(tcb, seg)

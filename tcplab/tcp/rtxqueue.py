@@ -128,7 +128,8 @@ def _forget_octets(tcb: Tcb) -> None:
         else:  # a SYN or FIN is not in the queue
             tcb.snd_base = tcb.data_end
             tcb.sndq.clear()
-    sndbuf.acked(tcb)
+    if len(tcb.skbs_sent) > 1 or not tcb.rtx:
+        sndbuf.acked(tcb)
     if tcb.notices is not None:
         tcb.notices.acked(tcb)
     if tcb.mtup is not None:
