@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from tcplab.api.events import Called
 from tcplab.api.stack import Emit, Host
@@ -46,35 +46,42 @@ class Task:
         self.error: OSError | None = None
 
 
+class Clock(Protocol):
+    """Whoever knows the time (`tcplab.engines.loop.Loop`)."""
+
+    now: Nanos
+
+
 class Apps:
     """Runs the programs of all hosts. `settle` is called after `start`, so that frames leave at once."""
 
     def __init__(
         self,
         hosts: Mapping[str, Host],
-        now: Callable[[], Nanos],
+        clock: Clock,
         emit: Emit | None,
         settle: Callable[[], None],
     ) -> None:
         self._hosts = hosts
-        self._now = now
+        self._clock = clock
         self._emit = emit
         self._settle = settle
-        self._ready: deque[Task] = deque()
+        self.ready: deque[Task] = deque()
+        """Who was woken: `run_ready` runs them."""
 
     def start(self, host: str, name: str, program: Program) -> Task:
         """Run `program` on `host`, up to its first call that blocks. `name` is what its calls are shown under."""
         task = Task(host, name, program)
-        self._ready.append(task)
+        self.ready.append(task)
         self._settle()
         return task
 
     def run_ready(self) -> bool:
         """Run each task that was woken until it blocks again. False: there was none."""
-        if not self._ready:
+        if not self.ready:
             return False
-        while self._ready:
-            self._run(self._ready.popleft())
+        while self.ready:
+            self._run(self.ready.popleft())
         return True
 
     def _run(self, task: Task) -> None:
@@ -101,7 +108,7 @@ class Apps:
         """Make one call. BlockingIOError: not yet; it is tried again with `retry` set."""
         op = call[0]
         if op == "spawn":
-            self._ready.append(Task(task.host, task.app, call[1]))
+            self.ready.append(Task(task.host, task.app, call[1]))
             return None
         if self._emit is not None:
             result = self._call_and_tell(task, call, retry)
@@ -109,7 +116,7 @@ class Apps:
             self._finish_connect(task, call[1])
             result = None
         else:
-            result = self._hosts[task.host].call(self._now(), *call)
+            result = self._hosts[task.host].call(self._clock.now, *call)
         if op == "socket":
             task.fd = result
         elif op == "accept":
@@ -118,7 +125,7 @@ class Apps:
 
     def _finish_connect(self, task: Task, fd: int) -> None:
         """connect(2): once writable, SO_ERROR tells how it went."""
-        number = self._hosts[task.host].call(self._now(), "getsockopt", fd, "SO_ERROR")
+        number = self._hosts[task.host].call(self._clock.now, "getsockopt", fd, "SO_ERROR")
         if number:
             raise OSError(number, errno.errorcode.get(number, "error"))
 
@@ -130,7 +137,7 @@ class Apps:
             if retry and op == "connect":
                 self._finish_connect(task, args[0])
             else:
-                result = self._hosts[task.host].call(self._now(), *call)
+                result = self._hosts[task.host].call(self._clock.now, *call)
         except BlockingIOError:
             raise
         except OSError as error:
@@ -147,7 +154,7 @@ class Apps:
         def wake() -> None:
             if not task.woken:
                 task.woken = True
-                self._ready.append(task)
+                self.ready.append(task)
 
         self._hosts[task.host].wait(call[1], call[0] in _WRITERS, wake)
 
@@ -156,7 +163,7 @@ class Apps:
         if not args or not isinstance(args[0], int):
             return ""
         try:
-            return str(self._hosts[task.host].call(self._now(), "conn", args[0]))
+            return str(self._hosts[task.host].call(self._clock.now, "conn", args[0]))
         except OSError:
             return ""
 
@@ -167,7 +174,7 @@ class Apps:
             octets = result if op in ("send", "sendto") else len(result) if op == "recv" else 0
         symbol = errno.errorcode.get(error.errno or 0, str(error.errno)) if error else ""
         shown = "" if error else _result_text(op, result)
-        self._emit(Called(self._now(), task.host, task.app, op, _args_text(op, args), shown, symbol, conn, octets))
+        self._emit(Called(self._clock.now, task.host, task.app, op, _args_text(op, args), shown, symbol, conn, octets))
 
 
 def _quote(data: bytes) -> str:

@@ -14,12 +14,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tcplab.units import MS, NEVER, SEC, Nanos
 
 SLICE: Final = 20 * MS
 """Wall time after which one `catch_up` at rate max returns, so that its caller can attend to others."""
+
+
+_WHEN, _ACTION, _TEXT = 0, 2, 3
 
 
 class Timed(Protocol):
@@ -33,19 +36,17 @@ class Timed(Protocol):
     def next_timer(self) -> str: ...
 
 
-class Handle:
-    """A scheduled action; `cancel` takes it back (cancelling twice, or after it ran, does nothing)."""
+class Handle(list[Any]):
+    """A scheduled action: [when, serial number, action, text], so that the heap compares it without any code of ours.
 
-    __slots__ = ("action", "text", "when")
+    `cancel` takes it back (cancelling twice, or after it ran, does nothing).
+    """
 
-    def __init__(self, when: Nanos, action: Callable[[], None], text: str) -> None:
-        self.when = when
-        self.action: Callable[[], None] | None = action
-        self.text = text
+    __slots__ = ()
 
     def cancel(self) -> None:
         """Take the action back."""
-        self.action = None
+        self[_ACTION] = None
 
 
 class Loop:
@@ -70,7 +71,7 @@ class Loop:
         self._settle = settle
         self._foreign = foreign
         self._wall = wall
-        self._heap: list[tuple[Nanos, int, Handle]] = []
+        self._heap: list[Handle] = []
         self._serial = 0
         self._base: Nanos = 0
         self._wall_base: Nanos = 0
@@ -81,18 +82,18 @@ class Loop:
         """Schedule `action` for lab time `when` (a time in the past means now). `text` says what it is."""
         if when < self.now:
             when = self.now
-        handle = Handle(when, action, text)
         self._serial += 1
-        heappush(self._heap, (when, self._serial, handle))
+        handle = Handle((when, self._serial, action, text))
+        heappush(self._heap, handle)
         return handle
 
     def next_event(self) -> tuple[Nanos, str]:
         """When the next event is due and what it is; (NEVER, "") if nothing is."""
         self._forget_cancelled()
         when, host = self._earliest_timer()
-        if self._heap and self._heap[0][0] <= when:
-            handle = self._heap[0][2]
-            return handle.when, handle.text
+        if self._heap and self._heap[0][_WHEN] <= when:
+            handle = self._heap[0]
+            return handle[_WHEN], handle[_TEXT]
         return (when, host.next_timer()) if host is not None else (NEVER, "")
 
     def step(self) -> bool:
@@ -115,12 +116,15 @@ class Loop:
 
     def _advance(self, limit: Nanos) -> bool:
         """Run the next event if it is due by `limit`."""
-        heap = self._heap
-        if heap and heap[0][2].action is None:
+        heap, host = self._heap, None
+        if heap and heap[0][_ACTION] is None:
             self._forget_cancelled()
-        when, host = self._earliest_timer()
-        if heap and heap[0][0] <= when:
-            when, host = heap[0][0], None
+        if heap and heap[0][_WHEN] <= self.now:  # of this very instant: no timer comes before it
+            when: Nanos = heap[0][_WHEN]
+        else:
+            when, host = self._earliest_timer()
+            if heap and heap[0][_WHEN] <= when:
+                when, host = heap[0][_WHEN], None
         if when > limit:
             return False
         if when > self.now:
@@ -128,9 +132,8 @@ class Loop:
         if host is not None:
             host.on_timer(self.now)
         else:
-            handle = heappop(heap)[2]
-            action, handle.action = handle.action, None
-            assert action is not None, "cancelled handles were taken off the heap above"
+            handle = heappop(heap)
+            action, handle[_ACTION] = handle[_ACTION], None
             action()
         self._settle()
         return True
@@ -145,7 +148,7 @@ class Loop:
 
     def _forget_cancelled(self) -> None:
         heap = self._heap
-        while heap and heap[0][2].action is None:
+        while heap and heap[0][_ACTION] is None:
             heappop(heap)
 
     # --- the paced clock ------------------------------------------------------------------------------------

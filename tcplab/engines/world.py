@@ -59,6 +59,8 @@ class World:
         emit = self.tracer.emit if trace else None
         self._namespaces: Namespaces | None = None
         self._fabric = self._open_fabric(engine)
+        self._carries = engine != "sim"
+        """In memory nothing has to be carried."""
         self.kernels: tuple[KernelHost, ...] = ()
         """The hosts that are the kernel's."""
         self.hosts: dict[str, Machine | KernelHost] = {name: self._host(name, emit) for name in HOSTS}
@@ -67,7 +69,7 @@ class World:
                 self.hosts[name].call(0, "sysctl", key, value)
         self.link = Link(self.rng, plan.delay)
         self.loop = Loop(tuple(self.hosts.values()), self._settle, self._take_foreign)
-        self.apps = Apps(self.hosts, lambda: self.loop.now, emit, self._settle)
+        self.apps = Apps(self.hosts, self.loop, emit, self._settle)
         self._ends = (self.hosts["a"], self.hosts["b"])
         self.frames = 0
         """How many frames were on the wire so far: the serial number of the newest."""
@@ -145,7 +147,9 @@ class World:
             while True:
                 if a.out or b.out:
                     self._collect()
-                elif not self.apps.run_ready():
+                elif self.apps.ready:
+                    self.apps.run_ready()
+                else:
                     return
         finally:
             self._settling = False
@@ -155,7 +159,8 @@ class World:
         for host in self._ends:
             if host.out:
                 letters, host.out = host.out, []
-                self._fabric.carry(host.name, [out.frame for out in letters])
+                if self._carries:
+                    self._fabric.carry(host.name, [out.frame for out in letters])
                 for out in letters:
                     self._enter(host.name, out)
 
@@ -184,8 +189,12 @@ class World:
     def _enter(self, src: str, out: Outgoing) -> None:
         """A frame enters the wire at the side of `src`: number it, and let the rules decide."""
         now, frame, dst = self.loop.now, out.frame, _OTHER[src]
-        number = self._number()
+        self.frames = number = self.frames + 1
         segment = self.tracer.sent(now, number, src, dst, out) if self.tracing else None
+        if not self.link.busy and not self.tracing and frame[:6] != X_MAC:  # nothing to decide, and nobody to tell
+            at = self.link.arrival(now, _DIRECTION[src])
+            self.loop.at(at, partial(self._arrive, number, dst, frame), "a frame arrives")
+            return
         if not self.link.busy:
             self._under_way(number, dst, frame, self.link.arrival(now, _DIRECTION[src]))
             return
@@ -218,7 +227,8 @@ class World:
 
     def _arrive(self, number: int, dst: str, frame: bytes) -> None:
         """The frame leaves the wire at the side of `dst`."""
-        self._fabric.carry(_WIRE_PORT[dst], (frame,))
+        if self._carries:
+            self._fabric.carry(_WIRE_PORT[dst], (frame,))
         host, now, address = self.hosts[dst], self.loop.now, frame[:6]
         if address == host.mac or address[0] & 1:
             if self.tracing:

@@ -17,7 +17,7 @@ from tcplab.api.stack import Emit, Outgoing
 from tcplab.api.views import HostView
 from tcplab.host import arp, icmp, sockets, tcp_info, view
 from tcplab.host.epoll import Epoll
-from tcplab.host.network import martian, on_link
+from tcplab.host.network import MARTIANS, on_link
 from tcplab.host.sockets import Socket
 from tcplab.rng import Rng
 from tcplab.tcp import listen, pmtu, seq, user
@@ -139,7 +139,13 @@ class Machine:
     @property
     def deadline(self) -> Nanos:
         """When the next timer is due, or now if somebody is to be woken; NEVER when nothing is."""
-        return self.now if self.woken else self._due()
+        if self.woken:
+            return self.now
+        heap = self._timers
+        if not heap:
+            return NEVER
+        when, _, item = heap[0]  # asked before each event: as a rule its first entry is right
+        return when if item is not None and item.deadline == when else self._due()
 
     def _due(self) -> Nanos:
         """When the next timer is due. Entries that moved are put right on the way."""
@@ -190,14 +196,15 @@ class Machine:
         self.counters[_ECN_COUNTERS[ip.tos & 3]] += 1
         if ip.dst != self.addr:
             self.dropped("", "not for us", "IpInAddrErrors", f"{ip_text(ip.dst)} is not our address")
-        elif martian(ip.src) or ip.src == self.addr:
+        elif ip.src >> 24 in MARTIANS or ip.src == self.addr:
             why = f"{ip_text(ip.src)} cannot be the address of a sender"
             self.dropped("", "martian", "", why, "Linux fib_validate_source")
         elif ip.fragment & ipv4.FRAGMENTED:
             self.dropped("", "fragment", "IpReasmFails", "fragments are not put together here")
         elif ip.proto == ipv4.PROTO_TCP:
             seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
-            seg.ecn = ip.tos & 3
+            if ip.tos:
+                seg.ecn = ip.tos & 3
             self._tcp(seg, ip.src)
         else:
             self._payload(frame, ip)

@@ -13,10 +13,8 @@ def on_link(addr: int, other: int) -> bool:
     return addr >> _HOST_BITS == other >> _HOST_BITS
 
 
-def martian(addr: int) -> bool:
-    """Addresses that no packet may come from: this network, loopback, multicast and above (RFC 1122 3.2.1.3)."""
-    first = addr >> 24
-    return first in (0, 127) or first >= 224
+MARTIANS: Final = frozenset((0, 127, *range(224, 256)))
+"""First octets of addresses that no packet may come from: this network, loopback, multicast and above (RFC 1122)."""
 
 
 def unicast(own: int, addr: int) -> bool:

@@ -273,7 +273,8 @@ class Socket:
 
     def recv(self, most: int, flags: int = 0) -> bytes:
         """recv(2): up to `most` octets, b"" at the end of the stream. Flags: MSG_PEEK, MSG_TRUNC."""
-        return user.receive(self._connected(), most, flags)
+        conn = self.conn
+        return user.receive(conn if conn is not None and not self.error else self._connected(), most, flags)
 
     def sendmsg(self, parts: list[bytes], flags: int = 0) -> int:
         """sendmsg(2) without an address: the octets of all `parts`."""

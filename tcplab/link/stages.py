@@ -109,27 +109,25 @@ class Link:
         self._active: list[_Active] = []
         self._looks_inside = False
         self._last: dict[str, Nanos] = {"a>b": 0, "b>a": 0}
+        self.busy = False
+        """There is something that `frame` must be asked for."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that still apply, oldest first."""
         return tuple(active.rule for active in self._active)
 
-    @property
-    def busy(self) -> bool:
-        """There are rules."""
-        return bool(self._active)
-
     def add(self, rule: Rule) -> None:
         """Append a rule; its count starts at 0."""
         self._serial += 1
         self._active.append(_Active(rule, self._rng, self._serial))
         self._looks_inside = any(active.match.looks_inside for active in self._active)
+        self.busy = True
 
     def clear(self) -> None:
         """Take all rules off the wire; frames under way keep their fate."""
         self._active.clear()
-        self._looks_inside = False
+        self._looks_inside = self.busy = False
 
     def frame(self, now: Nanos, direction: str, frame: bytes, segment: Described | None = None) -> list[Verdict]:
         """What happens to a frame that enters the wire now. `segment` spares describing the frame again.
@@ -170,4 +168,5 @@ class Link:
 
     def _retire(self, verdicts: list[Verdict]) -> list[Verdict]:
         self._active = [active for active in self._active if not active.exhausted]
+        self.busy = bool(self._active)
         return verdicts

@@ -29,6 +29,7 @@ from tcplab.tcp.acked import (
     WIN_UPDATE,
     Acked,
 )
+from tcplab.tcp.seq import HALF, MASK
 from tcplab.tcp.tagging import highest_sack
 from tcplab.tcp.tcb import OPEN, PERSIST, Tcb
 from tcplab.units import Seq
@@ -41,11 +42,14 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     """Take the ACK of `seg`. False: it acknowledges what we never sent; the whole segment goes (RFC 5961 section 5)."""
     host = tcb.host
     una, number = tcb.snd_una, seg.ack
+    if number == una and not tcb.rtx and not seg.sack and not tcb.ecn and not tcb.tlp_high_seq:
+        _says_nothing(tcb, seg)
+        return True
     acked = Acked(0, seg.ts[1] if seg.ts is not None and tcb.ts_ok else 0)
     if number != una:
-        if seq.before(number, una):
-            return _old(tcb, seg, acked)
-        if seq.after(number, tcb.snd_nxt):
+        if (number - una) & MASK > (tcb.snd_nxt - una) & MASK:
+            if seq.before(number, una):
+                return _old(tcb, seg, acked)
             host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
             output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
             return False
@@ -61,7 +65,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if tcb.ecn and ecn.take_flags(tcb, seg):
         acked.flags |= ECE
     if number != una:
-        tcb.bytes_acked += (number - una) & seq.MASK
+        tcb.bytes_acked += (number - una) & MASK
         tcb.snd_una = number
     if seg.sack and tcb.sack_ok:
         scoreboard.tag(tcb, number, seg.sack, una, acked)
@@ -93,14 +97,25 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
+def _says_nothing(tcb: Tcb, seg: Segment) -> None:
+    """Nothing is outstanding that it could acknowledge: the way of all that a host receives while it sends nothing."""
+    take_timestamp(tcb, seg)
+    _update_window(tcb, seg)
+    tcb.soft_error = 0
+    tcb.probes_out = 0
+    tcb.rcv_tstamp = tcb.host.now
+    if tcb.sndq or tcb.fin_queued:
+        _window_opened(tcb)
+
+
 def _newly_delivered(tcb: Tcb, before: int, acked: Acked) -> int:
     """How many segments the ACK tells of that it is the first to tell of (tcp_newly_delivered)."""
     delivered = tcb.delivered - before
-    counters = tcb.host.counters
-    counters["TcpExtTCPDelivered"] += delivered
-    if acked.flags & ECE:
-        tcb.delivered_ce += delivered
-        counters["TcpExtTCPDeliveredCE"] += delivered
+    if delivered:
+        tcb.host.counters["TcpExtTCPDelivered"] += delivered
+        if acked.flags & ECE:
+            tcb.delivered_ce += delivered
+            tcb.host.counters["TcpExtTCPDeliveredCE"] += delivered
     return delivered
 
 
@@ -124,10 +139,10 @@ def _nothing_outstanding(tcb: Tcb, seg: Segment, acked: Acked) -> None:
 
 def take_timestamp(tcb: Tcb, seg: Segment) -> None:
     """TS.Recent moves with what lies at the left edge of the window (RFC 7323 section 4.3, tcp_replace_ts_recent)."""
-    if seg.ts is None or not tcb.ts_ok or seq.after(seg.seq, tcb.rcv_wup):
+    if seg.ts is None or not tcb.ts_ok or (tcb.rcv_wup - seg.seq) & MASK >= HALF:
         return
     value = seg.ts[0]
-    if not seq.before(value, tcb.ts_recent):
+    if (value - tcb.ts_recent) & MASK < HALF:
         tcb.ts_recent = value
         tcb.ts_recent_at = tcb.host.now
 
@@ -170,9 +185,10 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     True when it was taken, changed or not (tcp_ack_update_window).
     """
     offered = seg.window << tcb.snd_wscale
-    if seg.ack == tcb.snd_una and offered == tcb.snd_wnd and offered and not seq.after(seg.seq, tcb.snd_wl1):
+    if seg.ack == tcb.snd_una and offered == tcb.snd_wnd and offered and (tcb.snd_wl1 - seg.seq) & MASK < HALF:
         return False
-    if not may_update_window(tcb, seg):
+    newer = (tcb.snd_wl1 - seg.seq) & MASK >= HALF
+    if not newer and not may_update_window(tcb, seg):
         return False
     tcb.snd_wl1 = seg.seq
     if offered != tcb.snd_wnd:
@@ -183,8 +199,9 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
 
 def may_update_window(tcb: Tcb, seg: Segment) -> bool:
     """Is its window news? An old segment's is not, but one that is larger, or zero (tcp_may_update_window)."""
-    newer = seq.after(seg.ack, tcb.snd_una) or seq.after(seg.seq, tcb.snd_wl1)
-    return newer or (seg.seq == tcb.snd_wl1 and (seg.window << tcb.snd_wscale > tcb.snd_wnd or not seg.window))
+    if (tcb.snd_una - seg.ack) & MASK >= HALF or (tcb.snd_wl1 - seg.seq) & MASK >= HALF:
+        return True
+    return seg.seq == tcb.snd_wl1 and (seg.window << tcb.snd_wscale > tcb.snd_wnd or not seg.window)
 
 
 def _window_opened(tcb: Tcb) -> None:

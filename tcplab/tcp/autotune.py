@@ -64,15 +64,13 @@ def measure_window(tcb: Tcb) -> None:
     mine.rtt_at = now
 
 
-def measure_echo(tcb: Tcb, echoed: int, size: int) -> None:
+def measure_echo(tcb: Tcb, echoed: int) -> None:
     """A full segment echoes a timestamp of ours for the first time (tcp_rcv_rtt_measure_ts).
 
     Not when the application lags behind: what it keeps the peer waiting for is no round trip.
     """
-    if size < tcb.rcv_mss or not tcb.ts_ok:
-        return
     mine = of(tcb)
-    if echoed == mine.echo:
+    if echoed == mine.echo or not tcb.ts_ok:
         return
     mine.echo = echoed
     sample = rtt.from_timestamp(tcb, echoed, least=0)
@@ -89,18 +87,17 @@ def measure_echo(tcb: Tcb, echoed: int, size: int) -> None:
 
 def adjust(tcb: Tcb, taken: int) -> None:
     """The application takes `taken` octets of the first sk_buff in the queue, and then perhaps more: how many it took
-    in the last round trip, less those that wait (tcp_rcv_space_adjust, which is called for each sk_buff).
+    in the last round trip, less those that wait (tcp_rcv_space_adjust, which is called for each sk_buff; the caller has
+    seen that the round trip is over).
     """
-    now, mine = tcb.host.now, of(tcb)
-    if not mine.rtt or (now - tcb.space_at) // US < mine.rtt >> 3:
-        return
+    mine = of(tcb)
     unread = len(tcb.rcvq) + (tcb.fin_rcvd and not tcb.fin_read)
     read = (tcb.rcv_nxt - tcb.irs - 1 - unread + taken) & seq.MASK
     copied = seq.diff(read, mine.read) - unread + taken
     if copied > tcb.space:
         grow(tcb, copied)
     mine.read = read
-    tcb.space_at = now
+    tcb.space_at = tcb.host.now
 
 
 def grow(tcb: Tcb, space: int) -> None:

@@ -6,7 +6,7 @@ with the next ACK. Here they leave one by one, but they are the same ones, at th
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from tcplab.tcp import seq, sndbuf, tso
 from tcplab.tcp.tcb import LOSS, RECOVERY, Tcb
@@ -18,12 +18,8 @@ DEFERS: Final = ("TSO", "TSO cwnd", "TSO window")
 """Reasons that end with the next ACK: nothing in particular, cwnd or the window would allow no more anyway."""
 
 
-class Burst(NamedTuple):
-    """`size` octets from snd_nxt on, in segments of `mss`, and perhaps the FIN; or what holds them back."""
-
-    size: int = 0
-    fin: bool = False
-    held: str = ""
+Burst: TypeAlias = tuple[int, bool, str]
+"""So many octets from snd_nxt on, in segments of `mss`, and perhaps the FIN; or what holds them back."""
 
 
 def plan(tcb: Tcb, mss: int, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> Burst:
@@ -31,34 +27,36 @@ def plan(tcb: Tcb, mss: int, more: bool = False, force: bool = False, once: bool
     does not wait for company; `probe`: nor does cwnd count.
     """
     first = tcb.snd_nxt
-    in_flight = tcb.in_flight
-    if in_flight >= tcb.cwnd:
+    quota = tcb.cwnd - (len(tcb.rtx) - tcb.sacked_out - tcb.lost_out + tcb.retrans_out)  # in_flight
+    if quota <= 0:
         if not probe:
-            return Burst(held="cwnd")
+            return 0, False, "cwnd"
         quota = 1
-    else:
-        quota = min(max(tcb.cwnd >> 1, 1), tcb.cwnd - in_flight)
+    elif quota > tcb.cwnd >> 1:
+        quota = tcb.cwnd >> 1 or 1
     most = tso.most(tcb, mss)
-    quota = min(quota, most)
-    end = sndbuf.head_end(tcb, quota * mss)
+    if quota > most:
+        quota = most
+    data_end = (tcb.snd_base + len(tcb.sndq)) & seq.MASK
+    end = sndbuf.head_end(tcb, quota * mss) if len(tcb.skbs) > 1 else data_end
     size = (end - first) & seq.MASK
-    last = end == tcb.data_end
+    last = end == data_end
     fin = last and tcb.fin_queued
     room = tcb.snd_wnd - ((first - tcb.snd_una) & seq.MASK)
     if size <= mss:
         if size + fin > room:
-            return Burst(held="window")
+            return 0, False, "window"
         if size < mss and last and not fin and not force:  # to one in the middle of the queue nothing is added
             held = _waits(tcb, more)
             if held:
-                return Burst(held=held)
-        return Burst(size, fin)
+                return 0, False, held
+        return size, fin, ""
     if room < mss:
-        return Burst(held="window")
+        return 0, False, "window"
     if not once and tcb.host.now - tcb.wstamp <= _RECENT and (held := _defer(tcb, mss, size, room, most, end)):
-        return Burst(held=held)
+        return 0, False, held
     limit = _split_point(tcb, mss, size, room, quota, last, bool(not force and _waits(tcb, more)))
-    return Burst(size, fin) if limit >= size else Burst(limit)
+    return (size, fin, "") if limit >= size else (limit, False, "")
 
 
 def _waits(tcb: Tcb, more: bool) -> str:

@@ -25,13 +25,13 @@ def validate(tcb: Tcb, is_limited: bool) -> None:
     """Something was sent, or cwnd kept it from being sent: how well is the window used (tcp_cwnd_validate)?"""
     packets_out = len(tcb.rtx)
     if (
-        is_limited or not seq.before(tcb.snd_una, tcb.max_packets_seq)
+        is_limited or (tcb.snd_una - tcb.max_packets_seq) & seq.MASK < seq.HALF
         or (not tcb.cwnd_limited and packets_out > tcb.max_packets_out)
     ):  # fmt: skip
         tcb.cwnd_limited = is_limited
         tcb.max_packets_out = packets_out
         tcb.max_packets_seq = tcb.snd_nxt
-    if limited(tcb):
+    if tcb.cwnd_limited or limited(tcb):
         tcb.cwnd_used = 0
         tcb.cwnd_stamp = tcb.host.now
         return
@@ -75,12 +75,12 @@ def restart(tcb: Tcb) -> None:
 
 def control(tcb: Tcb, delivered: int, newly_lost: int, flags: int) -> None:
     """An ACK is worked on: PRR goes on, or the controller may let cwnd grow (tcp_cong_control)."""
-    if castate.in_reduction(tcb):
+    if tcb.ca_state != OPEN and castate.in_reduction(tcb):
         castate.reduce(tcb, delivered, newly_lost, flags)
     else:
         reordered = tcb.reordering > tcb.host.sysctl.tcp_reordering
         if flags & (FORWARD_PROGRESS if reordered else DATA_ACKED):  # tcp_may_raise_cwnd
-            if limited(tcb):
+            if tcb.cwnd_limited or limited(tcb):
                 tcb.cc.on_ack(tcb, delivered)
             tcb.cwnd_stamp = tcb.host.now
     tcb.pacing_rate = tso.pacing_rate(tcb)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 
 from tcplab.api.events import Noted
-from tcplab.api.states import Cause, State
+from tcplab.api.states import ESTABLISHED, Cause, State
 from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
+from tcplab.tcp.seq import MASK
 from tcplab.tcp.tcb import NOMEM, Tcb
 from tcplab.units import Seq
 from tcplab.wire.tcp import FIN, Segment
@@ -17,8 +18,12 @@ REF = "RFC 9293 3.10.7.4"
 def segment_text(tcb: Tcb, seg: Segment) -> None:
     """Steps 7 and 8 (tcp_data_queue): in order, out of order, or seen before."""
     fin = seg.flags & FIN != 0
-    end = seq.add(seg.seq, len(seg.payload) + fin)
     is_next = seg.seq == tcb.rcv_nxt
+    if is_next and tcb.state is ESTABLISHED:
+        if _has_room(tcb, seg):
+            _in_order(tcb, seg, fin)
+        return
+    end = seq.add(seg.seq, len(seg.payload) + fin)
     if tcb.fin_rcvd and not seq.before(seg.seq, tcb.rcv_nxt):
         tcb.host.dropped(tcb.label, "data after FIN", "", "the peer closed its direction before", REF)
         return
@@ -47,19 +52,19 @@ def _at_the_edge(tcb: Tcb, seg: Segment) -> bool:
 
 def _has_room(tcb: Tcb, seg: Segment) -> bool:
     """May data in order be taken? A bare FIN always, and anything while nothing is unread."""
-    host = tcb.host
-    if seg.payload and not window.offered(tcb):
+    if seg.payload and tcb.rcv_wnd <= (tcb.rcv_nxt - tcb.rcv_wup) & MASK:  # not window.offered
         why = "the window is shut: nothing was asked for"
-        host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
+        tcb.host.dropped(tcb.label, "zero window", "TcpExtTCPZeroWindowDrop", why, REF)
         delack.enter_quickack(tcb)
         tcb.pending |= delack.SCHED
         return False
-    if rcvbuf.make_room(tcb, seg.seq):
+    if tcb.rmem_alloc <= tcb.rcvbuf or rcvbuf.make_room(tcb, seg.seq):
         return True
     tcb.pending |= NOMEM | delack.NOW
     if not seg.payload or not tcb.rcvq:
         return True
-    host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", "nobody reads: the receive buffer is full", REF)
+    why = "nobody reads: the receive buffer is full"
+    tcb.host.dropped(tcb.label, "rcvbuf full", "TcpExtTCPRcvQDrop", why, REF)
     return False
 
 
@@ -80,7 +85,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
         rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
-        tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(payload))
+        tcb.rcv_nxt = (tcb.rcv_nxt + len(payload)) & MASK
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
     if fin:

@@ -12,6 +12,7 @@ COMPRESS_REF = "ip-sysctl tcp_comp_sack_nr"
 
 # What is known of the ACK that is owed, as bits of Tcb.pending (Linux ICSK_ACK_*).
 SCHED, PUSHED, PUSHED2, NOW = 1, 4, 8, 16
+OWED = SCHED | NOW | NOMEM
 
 PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
@@ -26,8 +27,11 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     now = tcb.host.now
     tcb.pending |= SCHED
     size = len(seg.payload)
-    measure(tcb, size, seg.flags)
-    autotune.measure_window(tcb)
+    if size != tcb.rcv_mss or tcb.host.gso_size or size + rcvbuf.TS_SPACE * tcb.ts_ok > tcb.advmss:
+        measure(tcb, size, seg.flags)
+    mine = tcb.receiver or autotune.of(tcb)
+    if (tcb.rcv_nxt - mine.rtt_seq) & seq.MASK < seq.HALF or mine.rtt_at < 0:
+        autotune.measure_window(tcb)
     if tcb.ato == 0:
         quicken(tcb, QUICKACKS)
         tcb.ato = ATO_MIN
@@ -42,7 +46,7 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     tcb.lrcvtime = now
     if tcb.ecn:
         ecn.data_check(tcb, seg)
-    if size >= _SMALL_PACKET:
+    if size >= _SMALL_PACKET and tcb.rcv_ssthresh < tcb.clamp:
         rcvbuf.grow(tcb, size)
 
 
@@ -87,12 +91,11 @@ def data_sent(tcb: Tcb) -> None:
 
 
 def acked(tcb: Tcb) -> None:
-    """A segment with ACK left: nothing is owed any more (tcp_event_ack_sent)."""
+    """A segment with ACK left: nothing is owed any more, and the caller says so (tcp_event_ack_sent)."""
     if tcb.quick:
         tcb.quick -= 1
         if not tcb.quick:
             tcb.ato = ATO_MIN
-    tcb.pending = 0
     if tcb.expires[DELACK] != NEVER:
         timers.stop(tcb, DELACK)
     if tcb.expires[COMPRESS] != NEVER:
@@ -128,15 +131,13 @@ def reason_to_ack_now(tcb: Tcb) -> str:
         return "ACK at once: the peer must learn of this"
     if unacked > tcb.rcv_mss and window.candidate(tcb) >= tcb.rcv_wnd:  # which may end the quick ACKs
         return "ACK at once: more than one full segment is unacknowledged"
-    if in_quickack(tcb):
+    if tcb.quick > 0 and not tcb.pingpong:  # in_quickack
         return f"quick ACK, {tcb.quick} more at once"
     return ""
 
 
 def check(tcb: Tcb) -> str:
-    """After a segment: why to send an ACK now; empty: none is owed, or the timer runs (tcp_ack_snd_check)."""
-    if not tcb.pending & (SCHED | NOW | NOMEM):
-        return ""
+    """After a segment, while one is OWED: why to send an ACK now; empty: the timer runs (tcp_ack_snd_check)."""
     why = reason_to_ack_now(tcb)
     if why:
         return why
@@ -219,8 +220,9 @@ def after_read(tcb: Tcb, copied: int) -> str:
         if copied > 0 and pushed and not tcb.rcvq:
             return "ACK at the read: the application took all that was pushed"
     if copied > 0 and not tcb.shut_rd and not tcb.fin_rcvd:
-        now_offered = window.offered(tcb)
-        if 2 * now_offered <= tcb.clamp:
+        left = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)  # most reads end here
+        if 2 * left <= tcb.clamp:
+            now_offered = window.offered(tcb)
             new = window.candidate(tcb)
             if new and new >= 2 * now_offered:
                 return f"window update: the application read, {now_offered} -> {new}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from tcplab.api.states import Cause, State
+from tcplab.api.states import ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECV, SYN_SENT, Cause, State
 from tcplab.tcp import (
     ack,
     autotune,
@@ -26,6 +26,7 @@ from tcplab.tcp import (
     timewait,
     window,
 )
+from tcplab.tcp.seq import HALF, MASK
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import MS, SEC
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -42,7 +43,7 @@ def segment_arrives(tcb: Tcb, seg: Segment) -> None:
     tcb.segs_in += 1
     if seg.payload:
         tcb.data_segs_in += 1
-    if tcb.state is State.SYN_SENT:
+    if tcb.state is SYN_SENT:
         syn_sent.segment_arrives(tcb, seg)
     else:
         _synchronized(tcb, seg)
@@ -59,29 +60,29 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
     if tcb.request is not None:
         if not _early_handshake_done(tcb, seg):
             return
-    elif tcb.state is State.SYN_RECV:
+    elif tcb.state is SYN_RECV:
         if not _handshake_done(tcb, seg):
             return
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
-    elif seg.payload and seg.ts is not None and tcb.state is State.ESTABLISHED:
-        autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
-    if tcb.fin_queued and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    elif seg.payload and seg.ts is not None and tcb.state is ESTABLISHED and len(seg.payload) >= tcb.rcv_mss:
+        autotune.measure_echo(tcb, seg.ts[1])
+    if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         data.segment_text(tcb, seg)
-        if tcb.over:
+        if tcb.state is not ESTABLISHED and tcb.over:
             return
     if tcb.sndq or tcb.fin_queued:
         output.push(tcb, "the ACK made room")
     if tcb.nospace:
         sndbuf.look_for_space(tcb)
-    if tcb.pending:
+    if tcb.pending & delack.OWED:
         why = delack.check(tcb)
         if why:
             output.send_ack(tcb, why, delack.REF)
-    if tcb.dead and tcb.state is State.FIN_WAIT_2:
+    if tcb.dead and tcb.state is FIN_WAIT_2:
         if tcb.linger2 < 0:
             tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
@@ -91,15 +92,22 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     """Steps 0 to 4 (tcp_validate_incoming): PAWS, sequence, RST, SYN. False: the segment is dealt with."""
     flags = seg.flags
-    if tcb.ts_ok and not flags & RST and _paws_reject(tcb, seg):
+    if (
+        tcb.ts_ok and seg.ts is not None and (seg.ts[0] - tcb.ts_recent) & MASK >= HALF and not flags & RST
+        and _paws_reject(tcb, seg.ts[0], seg)
+    ):  # fmt: skip
         _too_old(tcb, seg)
         return False
     length = len(seg.payload)
     if flags & (FIN | SYN):
         length += bool(flags & FIN) + bool(flags & SYN)
-    is_next = seg.seq == tcb.rcv_nxt and (not length or length <= window.offered(tcb))
+    is_next = seg.seq == tcb.rcv_nxt and (
+        not length or length <= tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & MASK)  # window.offered
+    )
     if not is_next and not _in_window(tcb, seg, length):
         return False
+    if flags & (RST | SYN | ACK) == ACK:
+        return True
     if flags & RST:
         _rst(tcb, seg)
         return False
@@ -109,7 +117,7 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
     if not flags & ACK:
         tcb.host.dropped(tcb.label, "no ACK", "", "every segment after the SYN carries ACK", REF)
         return False
-    return True
+    return True  # the SYN,ACK of a simultaneous open
 
 
 def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
@@ -135,11 +143,11 @@ def _in_window(tcb: Tcb, seg: Segment, length: int) -> bool:
     return False
 
 
-def _paws_reject(tcb: Tcb, seg: Segment) -> bool:
-    """RFC 7323 section 5: a timestamp from the past, unless ours is more than 24 days old, or none."""
-    if seg.ts is None or not seq.before(seg.ts[0], tcb.ts_recent) or not tcb.ts_recent:
+def _paws_reject(tcb: Tcb, value: int, seg: Segment) -> bool:
+    """RFC 7323 section 5: its timestamp `value` is of the past, unless ours is more than 24 days old, or none."""
+    if not tcb.ts_recent:
         return False
-    age = seq.diff(tcb.ts_recent, seg.ts[0])
+    age = seq.diff(tcb.ts_recent, value)
     if age <= _PAWS_WINDOW or tcb.host.now - tcb.ts_recent_at > _PAWS_24_DAYS:
         return False
     # Linux tcp_disordered_ack_check: a pure ACK that was overtaken is harmless
@@ -269,7 +277,7 @@ def _early_handshake_done(tcb: Tcb, seg: Segment) -> bool:
 
 def _our_fin_acked(tcb: Tcb) -> bool:
     """Step 5, closing states. False when the connection is over."""
-    if tcb.state is State.FIN_WAIT_1:
+    if tcb.state is FIN_WAIT_1:
         machine.enter(tcb, Cause.ACK_OF_FIN, "our FIN is acknowledged", REF)
         machine.wake(tcb)
     elif tcb.state is State.CLOSING:

@@ -36,8 +36,9 @@ def release(tcb: Tcb) -> None:
     flows = tcb.host.flows
     if tcb.key in flows and flows[tcb.key] is tcb:  # a TIME_WAIT bucket may have its place already
         del flows[tcb.key]
-    tcb.expires = [NEVER] * len(tcb.expires)
-    tcb.deadline = NEVER
+    if tcb.deadline != NEVER:
+        tcb.expires = [NEVER] * len(tcb.expires)
+        tcb.deadline = NEVER
     tcb.host.unschedule(tcb)
     if tcb.request is not None:
         tcb.request.drop()

@@ -67,8 +67,9 @@ def apply(tcb: Tcb, offer: Offer) -> None:
 def window_grew(tcb: Tcb, offered: int) -> None:
     """The peer offered more than ever: so may a segment be larger (tcp_ack_update_window)."""
     if offered > tcb.max_window:
-        tcb.max_window = offered
-        pmtu.sync(tcb, tcb.pmtu)
+        half, tcb.max_window = tcb.max_window >> 1, offered
+        if half < tcb.pmtu or tcb.mtup is not None or tcb.host.path_mtus:  # else it bounds nothing, and did not before
+            pmtu.sync(tcb, tcb.pmtu)
 
 
 def buffers(tcb: Tcb, rcvbuf: int, sndbuf: int) -> None:

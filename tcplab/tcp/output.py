@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tcplab.api.events import Noted
-from tcplab.api.states import State
+from tcplab.api.states import SYN_RECV, State
 from tcplab.tcp import (
     burst,
     chrono,
@@ -23,7 +23,7 @@ from tcplab.tcp import (
     window,
 )
 from tcplab.tcp import sack as sack_blocks
-from tcplab.tcp.tcb import CWR, PERSIST, RECOVERY, TLP, SentSeg, Tcb
+from tcplab.tcp.tcb import COMPRESS, CWR, DELACK, PERSIST, RECOVERY, TLP, SentSeg, Tcb
 from tcplab.units import MS, NEVER, Seq
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
@@ -72,8 +72,11 @@ def _options(tcb: Tcb) -> bytes:
 def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
-    tcb.wstamp = host.now
-    options = _options(tcb)
+    now = tcb.wstamp = host.now
+    if tcb.ts_ok and not tcb.sacks and tcb.dsack is None:
+        options = _TS.pack(_TS_HEAD, (now // MS + tcb.ts_off) & seq.MASK, tcb.ts_recent)
+    else:
+        options = _options(tcb)
     tos = tcb.tos
     if tcb.ecn:
         flags, bits = ecn.mark(tcb, flags, bool(payload) and not rtx)
@@ -90,9 +93,11 @@ def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = 
         host.counters["TcpRetransSegs"] += 1
         tcb.bytes_retrans += len(payload)
     tcb.route = host.routes
-    delack.acked(tcb)
+    if tcb.quick or tcb.expires[DELACK] != NEVER or tcb.expires[COMPRESS] != NEVER:
+        delack.acked(tcb)
+    tcb.pending = 0
     if payload:
-        tcb.lsndtime = host.now
+        tcb.lsndtime = now
         delack.data_sent(tcb)
         if tcb.notices is not None and tcb.notices.stamps:
             tcb.notices.sent(tcb, first, payload, segment)
@@ -197,7 +202,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
     `more`: hold a part of a segment back, as if corked; `force`: not even Nagle or a cork holds it back; `once`: one
     burst only.
     """
-    if tcb.state not in _MAY_SEND or (tcb.state is State.SYN_RECV and not tcb.rcv_nxt):
+    if tcb.state not in _MAY_SEND or (tcb.state is SYN_RECV and not tcb.rcv_nxt):
         return
     held = ""
     rest = unsent(tcb)
@@ -213,6 +218,8 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         rest = unsent(tcb)
     while rest and not held:
         held = _burst(tcb, why, more, force, once)
+        if held:
+            break
         rest = unsent(tcb)
         if once:
             break
@@ -221,7 +228,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         _measure(tcb, held)
     if sent and not tlp.schedule(tcb, advancing=False) and (not before or tcb.expires[TLP] != NEVER):
         timers.rearm_rto(tcb)
-    is_limited = held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
+    is_limited = held == "cwnd" or held == "TSO cwnd" or tcb.in_flight >= tcb.cwnd
     if sent or is_limited:
         cwnd.validate(tcb, is_limited)
     if held != tcb.held:
@@ -259,7 +266,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
 
 def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
     """Send the next burst, or say what holds it back."""
-    mss = current_mss(tcb)
+    mss = tcb.mss if not tcb.sacks and tcb.dsack is None else current_mss(tcb)
     size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
     if held:
         return held
@@ -272,7 +279,7 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
     at = first
     while size > mss:
         _send(tcb, at, mss, False, False, False, why)
-        at = seq.add(at, mss)
+        at = (at + mss) & seq.MASK
         size -= mss
     _send(tcb, at, size, fin, marked, several, why)
     if size < mss:
@@ -285,9 +292,9 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
     """One segment; the last of several that leave together carries PSH, whether it is `marked` or not."""
     host = tcb.host
     offset = (first - tcb.snd_base) & seq.MASK
-    payload = bytes(memoryview(tcb.sndq)[offset : offset + size]) if size else b""
+    payload = bytes(tcb.sndq[offset : offset + size]) if size else b""
     flags = ACK
-    end = seq.add(first, size + fin)
+    end = (first + size + fin) & seq.MASK
     if marked or several:
         flags |= PSH
     if fin:
@@ -295,8 +302,8 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         why = "FIN: the application closed its direction" if not size else f"{why}, and FIN: it closed its direction"
     if host.tracing:
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
-    if tcb.pending:
-        why += "; the ACK that was owed rides on it"
+        if tcb.pending:
+            why += "; the ACK that was owed rides on it"
     if not tcb.rtx:
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)

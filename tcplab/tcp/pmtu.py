@@ -45,6 +45,8 @@ def to(host: Env, addr: int) -> int:
     """The greatest packet for `addr` (ipv4_mtu)."""
     if addr == host.addr:
         return MAX_MTU
+    if not host.path_mtus:
+        return host.mtu
     found = _learned(host, addr)
     return found.mtu if found is not None else host.mtu
 
@@ -155,4 +157,4 @@ def outgrown(tcb: Tcb, size: int) -> bool:
 def forbid_fragments(tcb: Tcb) -> None:
     """Whether the packets carry DF (ip_dont_fragment)."""
     mode = tcb.pmtudisc
-    tcb.df = mode == DO or (mode == WANT and not locked(tcb.host, tcb.raddr))
+    tcb.df = mode == DO or (mode == WANT and not (tcb.host.path_mtus and locked(tcb.host, tcb.raddr)))

@@ -50,7 +50,7 @@ def advance(tcb: Tcb, repeated: bool, end: Seq, sent: Nanos, order: int) -> None
         return
     tcb.rack_advanced = True
     tcb.rack_rtt = took
-    if not _newer(tcb, end, sent, order):
+    if tcb.rack_sent < sent or not _newer(tcb, end, sent, order):
         tcb.rack_sent, tcb.rack_end, tcb.rack_order = sent, end, order
 
 

@@ -71,7 +71,7 @@ def generate(tcb: Tcb, acked: Acked, delivered: int) -> None:
     if rate is None:
         return
     now = tcb.host.now
-    if rate.app_limited and seq.after(tcb.delivered, rate.app_limited):
+    if rate.app_limited and (rate.app_limited - tcb.delivered) & seq.MASK >= seq.HALF:
         rate.app_limited = 0
     entry = acked.newest
     if entry is not None and entry.delivered_at >= 0 and not tcb.sack_reneg:

@@ -6,6 +6,7 @@ that is payload (`scaling_ratio`) says how much window the rest of the buffer is
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from tcplab.tcp import prune, seq
@@ -29,6 +30,7 @@ _MIN_CLAMP: Final = 1152
 """SOCK_MIN_RCVBUF / 2"""
 
 
+@cache
 def truesize(size: int) -> tuple[int, int]:
     """(memory, free room at its end) of a packet of `size` octets, headers included, as drivers allocate it."""
     total = size + _AROUND
@@ -180,10 +182,12 @@ def measure(tcb: Tcb, size: int) -> None:
 
 def grow(tcb: Tcb, size: int) -> None:
     """Data comes in segments that use their memory well: offer more (tcp_grow_window)."""
-    room = min(tcb.clamp, free_space(tcb)) - tcb.rcv_ssthresh
+    ratio = tcb.scaling_ratio
+    free = (tcb.rcvbuf - tcb.rmem_alloc) * ratio >> RATIO_SHIFT
+    room = (free if free < tcb.clamp else tcb.clamp) - tcb.rcv_ssthresh
     if room <= 0:
         return
-    worth = window_of(tcb, truesize(size + HEADERS)[0])
+    worth = truesize(size + HEADERS)[0] * ratio >> RATIO_SHIFT
     step = 2 * advmss(tcb) if worth <= size else _careful_step(tcb, size, worth)
     if step:
         tcb.rcv_ssthresh += min(room, max(step, 2 * size))

@@ -41,7 +41,7 @@ def _smooth(tcb: Tcb, rtt_us: int, rto_min: int) -> None:
     if tcb.mdev > tcb.mdev_max:
         tcb.mdev_max = tcb.mdev
         tcb.rttvar = max(tcb.rttvar, tcb.mdev_max)
-    if seq.after(tcb.snd_una, tcb.rtt_seq):  # once a round trip the variance may fall
+    if (tcb.rtt_seq - tcb.snd_una) & seq.MASK >= seq.HALF:  # once a round trip the variance may fall
         if tcb.mdev_max < tcb.rttvar:
             tcb.rttvar -= (tcb.rttvar - tcb.mdev_max) >> 2
         tcb.rtt_seq = tcb.snd_nxt
@@ -50,7 +50,9 @@ def _smooth(tcb: Tcb, rtt_us: int, rto_min: int) -> None:
 
 def set_rto(tcb: Tcb) -> None:
     """RTO = SRTT + RTTVAR, where RTTVAR is at least tcp_rto_min; never above tcp_rto_max. Ends the backoff."""
-    tcb.rto = min(((tcb.srtt >> 3) + tcb.rttvar) * US, tcb.host.sysctl.tcp_rto_max_ms * MS)
+    rto = ((tcb.srtt >> 3) + tcb.rttvar) * US
+    most = tcb.host.sysctl.tcp_rto_max_ms * MS
+    tcb.rto = rto if rto < most else most
     tcb.backoff = 0
 
 

@@ -26,12 +26,12 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
     rtx, una = tcb.rtx, tcb.snd_una
     done = 0
     for entry in rtx:
-        if entry.end != una and seq.after(entry.end, una):
+        if entry.end != una and (una - entry.end) & seq.MASK >= seq.HALF:
             break
         done += 1
     if done < len(rtx) and seq.before(rtx[done].seq, una):
         done += _cut_head(tcb, done)
-    first, last = _take(tcb, acked, rtx[:done])
+    first, last = _take(tcb, acked, rtx[:done] if done < len(rtx) else rtx)
     reord = first.seq if first is not None else tcb.snd_nxt
     del rtx[:done]
     _forget_octets(tcb)
@@ -68,7 +68,7 @@ def _take(tcb: Tcb, acked: Acked, entries: list[SentSeg]) -> tuple[SentSeg | Non
         if not entry.ever and not entry.sacked:
             last = entry
             first = first or entry
-            if not seq.after(entry.end, tcb.high_seq):
+            if (tcb.high_seq - entry.end) & seq.MASK < seq.HALF:
                 acked.flags |= ORIG_SACK_ACKED
             if not entry.lost and tcb.sack_ok:
                 tcb.delivered += 1
@@ -121,16 +121,23 @@ def _cut_head(tcb: Tcb, first: int) -> int:
 def _forget_octets(tcb: Tcb) -> None:
     """The octets leave the send buffer; whoever wants to know is told."""
     if tcb.sndq:
-        taken = min((tcb.snd_una - tcb.snd_base) & seq.MASK, len(tcb.sndq))  # a SYN or FIN is not in the queue
-        del tcb.sndq[:taken]
-        tcb.snd_base = seq.add(tcb.snd_base, taken)
-    sndbuf.acked(tcb)
+        taken = (tcb.snd_una - tcb.snd_base) & seq.MASK
+        if taken <= len(tcb.sndq):
+            del tcb.sndq[:taken]
+            tcb.snd_base = tcb.snd_una
+        else:  # a SYN or FIN is not in the queue
+            tcb.snd_base = tcb.data_end
+            tcb.sndq.clear()
+    if len(tcb.skbs_sent) > 1 or not tcb.rtx:
+        sndbuf.acked(tcb)
     if tcb.notices is not None:
         tcb.notices.acked(tcb)
     if tcb.mtup is not None:
         mtu_probe.acknowledged(tcb)
     if not tcb.rtx:
-        chrono.stop(tcb, chrono.BUSY)
+        tcb.tsorted.clear()  # which gives its memory back
+        if tcb.chrono:
+            chrono.stop(tcb, chrono.BUSY)
 
 
 def update_rtt(tcb: Tcb, acked: Acked, seq_rtt: int) -> None:

@@ -124,12 +124,13 @@ def sent(tcb: Tcb, at: Seq, entry: int) -> None:
 
     `entry` is where they begin in the retransmission queue: there each sk_buff begins with a segment.
     """
-    for later in tcb.rtx[entry + 1 :]:
-        later.starts = False
-    end = tcb.data_end
+    if len(tcb.rtx) - entry > 1:
+        for later in tcb.rtx[entry + 1 :]:
+            later.starts = False
+    end = (tcb.snd_base + len(tcb.sndq)) & seq.MASK
     if at == end:  # a FIN alone
         return
-    stop = tcb.snd_nxt if seq.before(tcb.snd_nxt, end) else end
+    stop = tcb.snd_nxt if (tcb.snd_nxt - end) & seq.MASK >= seq.HALF else end
     skbs = tcb.skbs
     while skbs and seq.before(skbs[0], stop):
         del skbs[0]
@@ -143,7 +144,7 @@ def acked(tcb: Tcb) -> None:
     skbs = tcb.skbs_sent
     if not tcb.rtx:
         skbs.clear()
-    while len(skbs) > 1 and not seq.after(skbs[1], tcb.snd_una):
+    while len(skbs) > 1 and (tcb.snd_una - skbs[1]) & seq.MASK < seq.HALF:
         del skbs[0]
 
 

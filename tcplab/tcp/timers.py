@@ -22,7 +22,8 @@ def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
     tcb.expires[which] = when
     tcb.armed[which] = host.now
     tcb.deadline = when if when <= tcb.deadline else min(tcb.expires)
-    host.schedule(tcb)
+    if tcb.entry is None or tcb.deadline < tcb.entry[0]:
+        host.schedule(tcb)
     if host.tracing:
         why = f"{why}: {duration(when - host.now)}"
         host.emit(Timer(host.now, host.name, tcb.label, TIMER_NAMES[which], "armed", when, rung(tcb, which), why, ref))
@@ -31,8 +32,7 @@ def arm(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
 def arm_xmit(tcb: Tcb, which: int, when: Nanos, why: str, ref: str = "") -> None:
     """Set one of RTO, PERSIST, TLP and REO in place of the others (tcp_reset_xmit_timer)."""
     expires = tcb.expires
-    for other in _XMIT:
-        expires[other] = NEVER
+    expires[RTO] = expires[PERSIST] = expires[TLP] = expires[REO] = NEVER
     arm(tcb, which, when, why, ref)
 
 
@@ -83,7 +83,8 @@ def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
         return  # until the third step the timer belongs to the SYN,ACK
     if not tcb.rtx:
         for which in _XMIT:
-            stop(tcb, which)
+            if tcb.expires[which] != NEVER:
+                stop(tcb, which)
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
     if since >= 0:

@@ -33,8 +33,8 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
     if tcb.srtt:
         wait = (tcb.srtt >> 2) * US + (host.sysctl.tcp_rto_min_us * US if len(tcb.rtx) == 1 else rack.TIMEOUT_MIN)
     left = tcb.rto if advancing else tcb.rtx[0].sent + tcb.rto - host.now
-    if left > 0:
-        wait = min(wait, left)
+    if 0 < left < wait:
+        wait = left
     due = host.now + wait
     if tcb.expires[TLP] != due:
         timers.arm_xmit(tcb, TLP, due, "if no ACK comes, probe whether the tail was lost", REF)

@@ -26,8 +26,11 @@ def pacing_rate(tcb: Tcb) -> int:
     """Octets a second: twice cwnd in each round trip in slow start, 1.2 times later (tcp_update_pacing_rate)."""
     sysctl = tcb.host.sysctl
     percent = sysctl.tcp_pacing_ss_ratio if tcb.cwnd < tcb.ssthresh >> 1 else sysctl.tcp_pacing_ca_ratio
-    rate = tcb.mss * (1_000_000 // 100 << 3) * percent * max(tcb.cwnd, len(tcb.rtx))
-    return min(rate // tcb.srtt if tcb.srtt else rate, NO_PACING)
+    most = tcb.cwnd if tcb.cwnd > len(tcb.rtx) else len(tcb.rtx)
+    rate = tcb.mss * (1_000_000 // 100 << 3) * percent * most
+    if tcb.srtt:
+        rate //= tcb.srtt
+    return rate if rate < NO_PACING else NO_PACING
 
 
 def most(tcb: Tcb, mss: int) -> int:
@@ -36,4 +39,6 @@ def most(tcb: Tcb, mss: int) -> int:
     near = tcb.rtt_min >> _RTT_LOG
     if tcb.rtt_min and near < _BITS:
         octets += _GSO_MAX >> near
-    return max(min(octets, _GSO_MAX) // mss, tcb.host.sysctl.tcp_min_tso_segs)
+    segments = (octets if octets < _GSO_MAX else _GSO_MAX) // mss
+    least = tcb.host.sysctl.tcp_min_tso_segs
+    return segments if segments > least else least

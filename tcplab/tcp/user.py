@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from tcplab.api.events import Noted
-from tcplab.api.states import Cause, State
+from tcplab.api.states import ESTABLISHED, SYN_RECV, SYN_SENT, Cause, State
 from tcplab.tcp import (
     autotune,
     chrono,
@@ -27,6 +27,7 @@ from tcplab.tcp import (
 )
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.tcb import RTO, SentSeg, Tcb
+from tcplab.units import US
 
 _CAN_WRITE = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)
 _NEEDS_RESET = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2, State.SYN_RECV)
@@ -110,8 +111,9 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
 
     `cuts`: offsets in `data` over which no segment goes.
     """
-    _raise_pending(tcb)
-    if tcb.state is State.SYN_SENT or (tcb.state is State.SYN_RECV and tcb.request is None):
+    if tcb.error:
+        _raise_pending(tcb)
+    if tcb.state is SYN_SENT or (tcb.state is SYN_RECV and tcb.request is None):
         if tcb.attempt is not None and tcb.attempt.deferred:
             taken = _call(tcb, data, flags)
             if taken:
@@ -149,8 +151,9 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
     if flags & MSG_OOB:
         raise OSError(errno.EINVAL, "there is no urgent data here")
     if tcb.rcvq:
-        data = bytes(memoryview(tcb.rcvq)[:most])
-        if tcb.receiver is not None and tcb.receiver.rtt:
+        data = bytes(tcb.rcvq if most >= len(tcb.rcvq) else memoryview(tcb.rcvq)[:most])
+        mine = tcb.receiver
+        if mine is not None and mine.rtt and (tcb.host.now - tcb.space_at) // US >= mine.rtt >> 3:
             autotune.adjust(tcb, 0 if flags & MSG_PEEK else min(len(data), tcb.rcvskbs[0][0]))
         if not flags & MSG_PEEK:
             del tcb.rcvq[:most]
@@ -158,14 +161,15 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
             tcb.fin_read = tcb.fin_rcvd and not tcb.rcvq
         if flags & MSG_TRUNC:
             data = bytes(len(data))
-        why = delack.after_read(tcb, len(data)) if not tcb.over else ""
+        why = delack.after_read(tcb, len(data)) if tcb.state is ESTABLISHED or not tcb.over else ""
         if why:
             output.send_ack(tcb, why, delack.REF)
         return data
     if tcb.fin_rcvd or tcb.done:  # the end of the stream wins over a later error (Linux SOCK_DONE)
         tcb.fin_read = tcb.fin_rcvd
         return b""
-    _raise_pending(tcb)
+    if tcb.error:
+        _raise_pending(tcb)
     if tcb.shut_rd:
         return b""
     if tcb.state is State.CLOSED:
@@ -174,10 +178,9 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
 
 
 def _raise_pending(tcb: Tcb) -> None:
-    if tcb.error:
-        error, tcb.error = tcb.error, 0
-        tcb.done = True
-        raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
+    error, tcb.error = tcb.error, 0
+    tcb.done = True
+    raise OSError(error, f"the connection failed: {errno.errorcode[error]}")
 
 
 def close_writing(tcb: Tcb, at_close: bool = False) -> None:

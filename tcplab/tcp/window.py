@@ -67,13 +67,13 @@ def candidate(tcb: Tcb) -> int:
 
 def select(tcb: Tcb) -> int:
     """Fix the window for a segment that leaves now; the field's value, scaled. It never shrinks (tcp_select_window)."""
-    current = offered(tcb)
+    current = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)  # offered, in line
     if tcb.pending & NOMEM:
         current = new = 0
     else:
         new = candidate(tcb)
     shift = tcb.rcv_wscale
-    if new < current:
+    if new < current:  # and not only below 0
         if new == 0:
             tcb.host.counters["TcpExtTCPWantZeroWindowAdv"] += 1
         unit = 1 << shift

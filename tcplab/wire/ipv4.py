@@ -5,6 +5,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+import msgspec
+
 from tcplab.wire.errors import WireError
 
 HEADER: Final = 20
@@ -17,10 +19,8 @@ FRAGMENTED: Final = 0x3FFF
 """Any of these bits of `Ipv4.fragment`: it is a part of a packet only."""
 
 
-class Ipv4:
+class Ipv4(msgspec.Struct, gc=False):
     """A header that was read. `start` and `end` bound the payload; `fragment` is the field with DF, MF and offset."""
-
-    __slots__ = ("src", "dst", "proto", "ttl", "tos", "ident", "fragment", "start", "end")
 
     src: int
     dst: int
@@ -56,21 +56,16 @@ def parse(buf: bytes, at: int, quoted: bool = False) -> Ipv4:
     room = len(buf) - at
     if room < HEADER:
         raise WireError("an IP header is cut off", "short IP", _COUNTER)
-    packet = Ipv4()
-    version, packet.tos, total, packet.ident, packet.fragment, packet.ttl, packet.proto, _, packet.src, packet.dst = (
-        _HEADER.unpack_from(buf, at)
-    )
+    version, tos, total, ident, fragment, ttl, proto, _, src, dst = _HEADER.unpack_from(buf, at)
     length = (version & 15) << 2
     if version >> 4 != 4 or length < HEADER or total < length or length > room:
         raise WireError("the IP header's version or lengths make no sense", "IP header", _COUNTER)
-    packet.start = at + length
-    packet.end = at + total
     if not quoted:
         if int.from_bytes(buf[at : at + length], "big") % 0xFFFF:
             raise WireError("the IP header's checksum is wrong", "IP checksum", _COUNTER)
         if total > room:
             raise WireError("the packet is shorter than its total length", "IP length", _COUNTER)
-    return packet
+    return Ipv4(src, dst, proto, ttl, tos, ident, fragment, at + length, at + total)
 
 
 def build(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+import msgspec
+
 from tcplab.wire import tcp_options
+from tcplab.wire.checksum import residue
 from tcplab.wire.errors import WireError
 
 HEADER: Final = 20
@@ -20,11 +23,8 @@ _MSS_HEAD, _SACK_TS_HEAD, _WSCALE_HEAD = 0x0204, 0x0402080A, 0x010303
 _LETTERS: Final = ((SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P"), (ACK, "A"), (URG, "U"), (ECE, "E"), (CWR, "W"))
 
 
-class Segment:
+class Segment(msgspec.Struct, gc=False):
     """A segment that was read. `flags` keeps the ninth bit too; options that are absent are None, False or empty."""
-
-    __slots__ = ("sport", "dport", "seq", "ack", "flags", "window", "urgent", "payload", "raw_options", "mss", "wscale",
-                 "sack_ok", "ts", "sack", "fastopen", "ecn")  # fmt: skip
 
     sport: int
     dport: int
@@ -35,13 +35,13 @@ class Segment:
     urgent: int
     payload: bytes
     raw_options: bytes
-    mss: int | None
-    wscale: int | None
-    sack_ok: bool
-    ts: tuple[int, int] | None
-    sack: tuple[tuple[int, int], ...]
-    fastopen: bytes | None
-    ecn: int
+    ts: tuple[int, int] | None = None
+    sack: tuple[tuple[int, int], ...] = ()
+    mss: int | None = None
+    wscale: int | None = None
+    sack_ok: bool = False
+    fastopen: bytes | None = None
+    ecn: int = 0
     """The two bits of its IP header; whoever read that sets them."""
 
 
@@ -49,40 +49,33 @@ def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = T
     """Read the segment between `start` and `end` of `buf`; `src` and `dst` are of its IP header."""
     if end - start < HEADER or end > len(buf):
         raise WireError("a TCP header is cut off", "short TCP", "TcpInErrs")
-    seg = Segment()
-    seg.sport, seg.dport, seg.seq, seg.ack, offset, seg.window, _, seg.urgent = _HEADER.unpack_from(buf, start)
+    sport, dport, seq, ack, offset, window, _, urgent = _HEADER.unpack_from(buf, start)
     body = start + (offset >> 12 << 2)
     if body < start + HEADER or body > end:
         raise WireError("the data offset makes no sense", "TCP header", "TcpInErrs")
     if verify:
-        length = end - start
-        total = int.from_bytes(buf[start:end], "big") << (length & 1) * 8
-        if (total + src + dst + PROTO + length) % 0xFFFF:  # of 32 bits the halves need no adding: 2**16 % 0xFFFF is 1
+        total = residue(buf[start:end]) + src + dst + PROTO + end - start
+        if total % 0xFFFF:  # of 32 bits the halves need no adding: 2**16 % 0xFFFF is 1
             raise WireError("the TCP checksum is wrong", "checksum", "TcpInCsumErrors")
-    seg.flags = offset & 0x1FF
-    seg.ecn = 0
-    seg.payload = buf[body:end]
-    raw = seg.raw_options = buf[start + HEADER : body]
+    flags = offset & 0x1FF
+    raw = buf[start + HEADER : body]
     if len(raw) == 12:
         head, val, ecr = _TS_BLOCK.unpack(raw)
         if head == _TS_HEAD:
-            seg.ts = (val, ecr)
-            seg.mss = seg.wscale = seg.fastopen = None
-            seg.sack_ok = False
-            seg.sack = ()
-            return seg
+            return Segment(sport, dport, seq, ack, flags, window, urgent, buf[body:end], raw, (val, ecr))
     elif len(raw) == 20:
         size, head, val, ecr, tail = _SYN_BLOCK.unpack(raw)
         if size >> 16 == _MSS_HEAD and head == _SACK_TS_HEAD and tail >> 8 == _WSCALE_HEAD:
-            seg.mss, seg.wscale = size & 0xFFFF, tail & 0xFF
-            seg.ts = (val, ecr)
-            seg.sack_ok = True
-            seg.sack, seg.fastopen = (), None
-            return seg
-    options = tcp_options.parse(raw)
-    seg.mss, seg.wscale, seg.sack_ok = options.mss, options.wscale, options.sack_ok
-    seg.ts, seg.sack, seg.fastopen = options.ts, options.sack, options.fastopen
-    return seg
+            mss, scale = size & 0xFFFF, tail & 0xFF
+            payload = buf[body:end]
+            return Segment(
+                sport, dport, seq, ack, flags, window, urgent, payload, raw, (val, ecr), (), mss, scale, True
+            )
+    said = tcp_options.parse(raw)
+    return Segment(
+        sport, dport, seq, ack, flags, window, urgent, buf[body:end], raw,
+        said.ts, said.sack, said.mss, said.wscale, said.sack_ok, said.fastopen,
+    )  # fmt: skip
 
 
 def build(
@@ -113,8 +106,7 @@ def build(
     tail = options + payload
     if checksum is None:
         length = HEADER + len(tail)
-        rest = int.from_bytes(tail, "big") << (length & 1) * 8
-        total = rest + src + dst + PROTO + length + sport + dport + seq + ack + offset + window + urgent
+        total = residue(tail) + src + dst + PROTO + length + sport + dport + seq + ack + offset + window + urgent
         checksum = -total % 0xFFFF
     return _HEADER.pack(sport, dport, seq, ack, offset, window, checksum, urgent) + tail
 

@@ -1,4 +1,4 @@
-"""A flood answered, many connections idle, and what one of them holds: each beside what it can be compared with.
+"""A flood answered, many connections idle or busy, and what one holds: each beside what it can be compared with.
 
 Nothing here asserts a time.
 """
@@ -14,9 +14,13 @@ from support.memory import per_connection, per_half_open
 from support.pair import MAC_B, B
 from support.quick import PORT, Quick, flooded
 
+from tcplab.api.plan import Plan
+from tcplab.engines import apps
+from tcplab.engines.addresses import ADDRESS
+from tcplab.engines.world import World
 from tcplab.link.inject import syn_flood
 from tcplab.rng import Rng
-from tcplab.units import MS
+from tcplab.units import MS, SEC
 
 Report = Callable[[str, str, float, str], None]
 Best = Callable[[Callable[[], float]], float]
@@ -73,6 +77,58 @@ def segments_beside(idle: int) -> float:
     return (lab.a.counters["TcpOutSegs"] + lab.b.counters["TcpOutSegs"] - before) / seconds
 
 
+def opened(count: int) -> tuple[World, list[tuple[int, int]]]:
+    """A sim with so many connections: descriptors of a and of b."""
+    lab = World(Plan(seed=1, delay=50_000), "sim", trace=False)
+    listener = lab.apps.start("b", "server", apps.listen(PORT, count)).result
+    pairs = []
+    for _ in range(count):
+        accepted = lab.apps.start("b", "server", apps.accept_one(listener))
+        client = lab.apps.start("a", "client", apps.connect(ADDRESS["b"], PORT))
+        lab.loop.run_until(lab.loop.now + MS)
+        pairs.append((client.result, accepted.result[0]))
+    return lab, pairs
+
+
+def segments_of(count: int) -> float:
+    """Segments a second when so many connections have a dialogue at the same time, as much in all as one would."""
+    lab, pairs = opened(count)
+    rounds = SEGMENTS // count
+
+    def talk(mine: int, first: bool) -> apps.Program:
+        for _ in range(rounds):
+            if first:
+                yield "send", mine, b"x" * 100
+            yield "recv", mine, 1000
+            if not first:
+                yield "send", mine, b"x" * 100
+
+    tasks = [
+        lab.apps.start(host, "talk", talk(fd, first))
+        for pair in pairs
+        for host, fd, first in (("b", pair[1], False), ("a", pair[0], True))
+    ]
+    before = sent(lab)
+    seconds = spent(lambda: lab.loop.run_until(1000 * SEC, unless=lambda: tasks[-1].done))
+    return (sent(lab) - before) / seconds
+
+
+def idle_hour(count: int) -> float:
+    """Seconds that an hour of lab time takes while connections do nothing but find out whether their peer lives."""
+    lab, pairs = opened(count)
+    for _, server in pairs:
+        lab.call("b", "setsockopt", server, "TCP_KEEPIDLE", 60)
+        lab.call("b", "setsockopt", server, "SO_KEEPALIVE", 1)
+    seconds = spent(lambda: lab.loop.run_until(lab.loop.now + 3600 * SEC))
+    assert lab.hosts["b"].counters["TcpExtTCPKeepAlive"] >= 48 * count
+    return seconds
+
+
+def sent(lab: World) -> int:
+    """Segments of both hosts so far."""
+    return sum(host.counters["TcpOutSegs"] for host in lab.hosts.values())
+
+
 @pytest.mark.parametrize("who", ["bare Python, no TCP", "SYN cookies", "SYN queue"])
 def test_syn_flood(who: str, best: Best, report: Report) -> None:
     measure = {
@@ -86,6 +142,16 @@ def test_syn_flood(who: str, best: Best, report: Report) -> None:
 @pytest.mark.parametrize("idle", [10, 1_000, 10_000])
 def test_idle_connections_cost_no_time(idle: int, best: Best, report: Report) -> None:
     report("one busy connection", f"beside {idle:,} idle ones", best(lambda: segments_beside(idle)), "segments/s")
+
+
+@pytest.mark.parametrize("count", [1, 1_000])
+def test_a_segment_costs_the_same_among_many(count: int, best: Best, report: Report) -> None:
+    report("connections that talk at once", f"{count:,}", best(lambda: segments_of(count)), "segments/s")
+
+
+def test_an_idle_hour(benchmark: Callable[..., float], report: Report) -> None:
+    spent = benchmark.pedantic(idle_hour, args=(1_000,), rounds=1)  # type: ignore[attr-defined]
+    report("an hour, a keepalive in 75 s", "1,000 connections", spent, "s")
 
 
 @pytest.mark.parametrize("what", ["half-open entry", "idle connection"])

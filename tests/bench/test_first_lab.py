@@ -23,6 +23,7 @@ from tcplab.engines import apps
 from tcplab.engines.addresses import ADDRESS
 from tcplab.engines.probe import choose_engine
 from tcplab.engines.world import World
+from tcplab.host.machine import Machine
 from tcplab.units import MS, SEC
 
 Report = Callable[[str, str, float, str], None]
@@ -39,6 +40,17 @@ def world(engine: str) -> World:
 
 
 def one_bulk(engine: str, size: int) -> float:
+    """Octets a second."""
+    return bulk(engine, size)[0]
+
+
+def segments(lab: World) -> int:
+    """How many both hosts sent so far."""
+    return sum(host.counters["TcpOutSegs"] for host in lab.hosts.values() if isinstance(host, Machine))
+
+
+def bulk(engine: str, size: int) -> tuple[float, float]:
+    """Octets and segments a second, with all that it takes: checksums, ACKs, applications."""
     lab = world(engine)
     listener = lab.apps.start("b", "sink", apps.listen(9000, 16)).result
     accepted = lab.apps.start("b", "sink", apps.accept_one(listener))
@@ -53,13 +65,15 @@ def one_bulk(engine: str, size: int) -> float:
         return total
 
     done = lab.apps.start("b", "sink", sink())
+    before = segments(lab)
     begin = time.perf_counter()
     lab.apps.start("a", "source", apps.send_all(client.fd, bytes(size)))
     lab.loop.run_until(10_000 * SEC, unless=lambda: done.done)
     spent = time.perf_counter() - begin
     assert done.result == size
+    count = segments(lab) - before
     lab.close()
-    return size / spent
+    return size / spent, count / spent
 
 
 def hosts_connects(count: int) -> float:
@@ -101,6 +115,11 @@ def test_bulk(engine: str, best: Best, report: Report) -> None:
     size = BULK * 16 if engine == "kernel" else BULK
     measure = kernel_bulk if engine == "kernel" else lambda octets: one_bulk(engine, octets)
     report("bulk, one connection", engine, best(lambda: measure(size)) / 1e6, "MB/s")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_segments(engine: str, best: Best, report: Report) -> None:
+    report("segments, one connection", engine, best(lambda: bulk(engine, BULK)[1]), "segments/s")
 
 
 @pytest.mark.parametrize("engine", [pytest.param("kernel", marks=needs_namespaces), "hosts alone", *ENGINES])

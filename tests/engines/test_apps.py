@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,7 +41,9 @@ class ScriptedHost:
 
 
 def run(host, program, events=None):
-    runner = Apps({"a": host}, lambda: 7, events.append if events is not None else None, lambda: runner.run_ready())
+    runner = Apps(
+        {"a": host}, SimpleNamespace(now=7), events.append if events is not None else None, lambda: runner.run_ready()
+    )
     return runner, runner.start("a", "c1", program)
 
 

@@ -52,11 +52,7 @@ class SpoilingLink(Link):
     def __init__(self, rng: Rng, delay: Nanos, spoils: list[Spoil]) -> None:
         super().__init__(rng, delay)
         self._spoils = [(spoil, rng.stream(f"spoil/{spoil.id}")) for spoil in spoils]
-
-    @property
-    def busy(self) -> bool:
-        """There is something to ask."""
-        return bool(self._spoils)
+        self.busy = bool(spoils)
 
     def frame(self, now: Nanos, direction: str, frame: bytes, segment: Described | None = None) -> list[Verdict]:
         """What happens to it: see `Link.frame`."""
