@@ -24,6 +24,7 @@ from tcplab.engines import kernel_view, sockopt
 from tcplab.engines.metrics import flush_metrics
 from tcplab.engines.sockdiag import SockDiag
 from tcplab.host.options import OPTIONS
+from tcplab.tcp.profile import LINUX
 from tcplab.tcp.sysctl import KNOBS
 from tcplab.tcp.sysctl import text as sysctl_text
 from tcplab.units import NEVER, Nanos
@@ -206,6 +207,10 @@ class KernelHost:
         """One socket call, never blocking: OSError as the kernel gives it."""
         if op == "sysctl":
             return self._sysctl(*args)
+        if op == "profile":
+            if args[0] != LINUX.name:
+                self.notes.append(f"{self.name}: no profile {args[0]} here: the kernel speaks its own TCP")
+            return None
         if op == "forget":
             with self._namespaces.inside(self.name):
                 flush_metrics()

@@ -64,6 +64,8 @@ class World:
         self.kernels: tuple[KernelHost, ...] = ()
         """The hosts that are the kernel's."""
         self.hosts: dict[str, Machine | KernelHost] = {name: self._host(name, emit) for name in HOSTS}
+        for name, profile in plan.profile.items():
+            self.hosts[name].call(0, "profile", profile)
         for name, settings in plan.sysctl.items():
             for key, value in settings.items():
                 self.hosts[name].call(0, "sysctl", key, value)

@@ -452,6 +452,8 @@ def call(machine: Machine, op: str, args: tuple[Any, ...]) -> Any:
             return machine.new_socket().fd
         if op == "sysctl":
             return machine.sysctl.get(*args) if len(args) == 1 else machine.sysctl.set(*args)
+        if op == "profile":
+            return machine.sysctl.adopt(*args)
         if op in epoll.CALLS:
             return epoll.call(machine, op, args)
         raise OSError(errno.ENOSYS, f"no socket call {op}")

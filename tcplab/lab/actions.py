@@ -17,6 +17,7 @@ from tcplab.link import inject
 from tcplab.link.match import Match
 from tcplab.link.stages import Delay, Drop, Duplicate
 from tcplab.tcp import user
+from tcplab.tcp.profile import PROFILES
 from tcplab.units import SEC
 from tcplab.wire import ipv4
 
@@ -176,6 +177,12 @@ class Stage:
         self.world.call(command["host"], "sysctl", name, value)
         return f"{command['host']}: {name} = {value}"
 
+    def profile(self, command: Command) -> str:
+        """HOST profile"""
+        name = command["profile"]
+        self.world.call(command["host"], "profile", name)
+        return f"{command['host']}: profile {name}: {PROFILES[name].text}"
+
     def _start(self, command: Command, program: apps.Program) -> None:
         _raise(self.world.apps.start(command["host"], command["name"], program))
 
@@ -334,6 +341,7 @@ _ACTIONS: Final[dict[str, Callable[[Stage, Command], str]]] = {
     "getsockopt": Stage.getsockopt,
     "tcp_info": Stage.tcp_info,
     "sysctl": Stage.sysctl,
+    "profile": Stage.profile,
     "drop": Stage.drop,
     "delay": Stage.delay,
     "dup": Stage.dup,

@@ -120,6 +120,7 @@ class Lab(_Strict):
     seed: int = 1
     link: Link = msgspec.field(default_factory=Link)
     sysctl: dict[str, dict[str, int | str]] = {}
+    profile: dict[str, str] = {}
 
 
 class Exercise(_Strict):
@@ -220,7 +221,7 @@ def read(text: str, file: str, changes: Mutant | None = None) -> Source:
         raise LabError(f"{file}:{line_of(lines, path)}", what) from None
     script = parse_script(exercise.lab.script, file, _first_line(text, line_of(lines, "lab.script")))
     validate.Exercise(exercise, script, file, lines).run()
-    plan = Plan(exercise.lab.seed, _delay(exercise, file, lines), exercise.lab.sysctl)
+    plan = Plan(exercise.lab.seed, _delay(exercise, file, lines), exercise.lab.sysctl, exercise.lab.profile)
     return Source(exercise.id, plan, script, [command.line for command in script], exercise, file)
 
 

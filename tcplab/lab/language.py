@@ -20,6 +20,7 @@ from tcplab.api.plan import HOSTS
 from tcplab.api.states import State
 from tcplab.host.options import OPTIONS
 from tcplab.lab.errors import LabError
+from tcplab.tcp.profile import PROFILES
 from tcplab.tcp.sysctl import KNOBS, Knob
 from tcplab.tcp.sysctl import text as sysctl_text
 from tcplab.units import parse_duration
@@ -66,6 +67,7 @@ FORMS: Final = (
     Form("HOST getsockopt SOCKET OPTION", "ask for a socket option"),
     Form("HOST tcp_info SOCKET", "all that TCP_INFO tells of a connection, or of the listener on a port"),
     Form("HOST sysctl SETTING", "set one of the host's knobs: a sysctl tcp_syn_retries=3"),
+    Form("HOST profile PROFILE", "speak TCP as textbook says, or as linux-6 does; all its knobs are set anew"),
     Form("HOST serve SERVICE PORT [backlog=NUMBER]", "run a server: echo or http"),
     Form(f"drop DIR {_RULE}", "lose the segments that match: all, the nth, or by chance"),
     Form(f"delay DIR TIME [jitter=TIME] {_RULE}", "hold the segments that match for a while"),
@@ -402,6 +404,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "VALUE": (_value, "a number or a name"),
     "OPTION": (_pattern(r"[A-Z][A-Z0-9_]*"), "a socket option, such as TCP_NODELAY"),
     "SETTING": (_setting, 'NAME=NUMBER, or NAME="N N N"'),
+    "PROFILE": (_one_of(*PROFILES), f"a profile: {' or '.join(PROFILES)}"),
     "SERVICE": (_one_of("echo", "http"), "a service: echo or http"),
     "DIR": (_one_of("a>b", "b>a", "both"), "a direction: a>b, b>a or both"),
     "TIME": (parse_duration, "a time, such as 200ms or 1.5s"),

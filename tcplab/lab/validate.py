@@ -11,6 +11,7 @@ from tcplab.api.states import State
 from tcplab.lab.errors import LabError
 from tcplab.lab.language import Command, flags
 from tcplab.lab.toml_lines import line_of
+from tcplab.tcp.profile import PROFILES
 from tcplab.tcp.sysctl import KNOBS
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Exercise:
             raise self._wrong("id", f"id {exercise.id!r}: expected lower case letters, digits and -")
         if exercise.level not in (1, 2, 3):
             raise self._wrong("level", f"level {exercise.level}: expected 1 first contact, 2 core or 3 deep")
+        self._profiles()
         self._sysctls()
         names(self.script)
         self._unique("check", [check.id for check in exercise.check])
@@ -86,6 +88,13 @@ class Exercise:
             for name in mutant.fails:
                 if name not in {check.id for check in exercise.check}:
                     raise self._wrong(f"mutant[{at}].fails", f"no check {name!r}")
+
+    def _profiles(self) -> None:
+        for host, name in self.exercise.lab.profile.items():
+            if host not in HOSTS:
+                raise self._wrong(f"lab.profile.{host}", f"no host {host!r}; the hosts are a and b")
+            if name not in PROFILES:
+                raise self._wrong(f"lab.profile.{host}", f"no profile {name!r}; there are {', '.join(PROFILES)}")
 
     def _sysctls(self) -> None:
         for host, settings in self.exercise.lab.sysctl.items():

@@ -65,6 +65,8 @@ def _waits(tcb: Tcb, more: bool) -> str:
         return "cork"
     if tcb.nodelay or not tcb.rtx:
         return ""
+    if not tcb.host.sysctl.profile.minshall:
+        return "Nagle"
     small = seq.after(tcb.snd_sml, tcb.snd_una) and not seq.after(tcb.snd_sml, tcb.snd_nxt)
     return "Nagle" if small else ""  # RFC 9293 3.7.4, Minshall's variant
 
@@ -83,6 +85,8 @@ def _split_point(tcb: Tcb, mss: int, size: int, room: int, quota: int, last: boo
 def _defer(tcb: Tcb, mss: int, size: int, room: int, most: int, end: Seq) -> str:
     """Something was just sent, so an ACK will come soon: does more leave at once then (tcp_tso_should_defer)?"""
     if tcb.ca_state == RECOVERY or tcb.ca_state == LOSS or not tcb.rtx:
+        return ""
+    if not tcb.host.sysctl.profile.tso_defer:
         return ""
     by_cwnd = (tcb.cwnd - tcb.in_flight) * mss
     limit = min(room, by_cwnd)

@@ -42,6 +42,9 @@ def reduce(tcb: Tcb, newly_delivered: int, newly_lost: int, flags: int) -> None:
     """Let out what PRR allows for an ACK that tells of `newly_delivered` segments (tcp_cwnd_reduction)."""
     if newly_delivered <= 0 or not tcb.prior_cwnd:
         return
+    if not tcb.host.sysctl.profile.prr:
+        _halve_at_once(tcb, flags)
+        return
     in_flight = tcb.in_flight
     delta = tcb.ssthresh - in_flight
     tcb.prr_delivered += newly_delivered
@@ -55,9 +58,20 @@ def reduce(tcb: Tcb, newly_delivered: int, newly_lost: int, flags: int) -> None:
     tcb.cwnd = in_flight + max(count, 0 if tcb.prr_out else 1)  # the first repeat always goes
 
 
+def _halve_at_once(tcb: Tcb, flags: int) -> None:
+    """RFC 6675 5: cwnd is ssthresh, and what arrived is not in flight any more.
+
+    That is RFC 6582's window too: there each duplicate ACK inflates cwnd by one and what is outstanding stays, here
+    cwnd stays and each takes one out of what is in flight. The first repeat, and that of a partial ACK, always go.
+    """
+    partial = flags & SND_UNA_ADVANCED and not tcb.sack_ok and tcb.lost_out > tcb.retrans_out
+    tcb.cwnd = max(tcb.ssthresh, tcb.in_flight + 1) if partial or not tcb.prr_out else tcb.ssthresh
+
+
 def end_reduction(tcb: Tcb) -> None:
     """cwnd is ssthresh now, unless the reduction was taken back (tcp_end_cwnd_reduction)."""
-    if tcb.ssthresh < INFINITE_SSTHRESH and (tcb.ca_state == CWR or tcb.undo_marker >= 0):
+    kept = tcb.undo_marker >= 0 or not tcb.host.sysctl.profile.undo
+    if tcb.ssthresh < INFINITE_SSTHRESH and (tcb.ca_state == CWR or kept):
         tcb.cwnd = tcb.ssthresh
         tcb.cwnd_stamp = tcb.host.now
 

@@ -67,7 +67,12 @@ def measure(tcb: Tcb, whole: int, flags: int) -> None:
 
 
 def quicken(tcb: Tcb, most: int) -> None:
-    """Acknowledge the next segments at once, up to `most`, as far as the window goes (tcp_incr_quickack)."""
+    """Acknowledge the next segments at once, up to `most`, as far as the window goes (tcp_incr_quickack).
+
+    The textbook knows of no such thing.
+    """
+    if tcb.host.sysctl.profile.delack:
+        return
     count = min(tcb.rcv_wnd // (2 * tcb.rcv_mss) or 2, most)
     tcb.quick = max(tcb.quick, count)
 
@@ -171,6 +176,8 @@ def _compress(tcb: Tcb) -> str:
 def delay(tcb: Tcb) -> str:
     """Let the ACK wait for a ride (tcp_send_delayed_ack). Not empty: it waits long enough already, send it."""
     now = tcb.host.now
+    if tcb.host.sysctl.profile.delack:
+        return _delay_as_the_book(tcb)
     ato = tcb.ato  # 0 while no data ever came: the ACK of a FIN then leaves at the next tick
     if ato > ATO_MIN:
         most = _DELACK_MAX if tcb.pingpong or tcb.pending & PUSHED else 500 * MS
@@ -185,6 +192,16 @@ def delay(tcb: Tcb) -> str:
         due = min(due, held)
     if due != held:
         timers.arm(tcb, DELACK, due, "an ACK is owed and may wait for data to ride on", REF)
+    return ""
+
+
+def _delay_as_the_book(tcb: Tcb) -> str:
+    """RFC 5681 4.2: every second full segment has its ACK, whatever the window does, and none waits long."""
+    if (tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK > tcb.rcv_mss:
+        return "ACK at once: more than one full segment is unacknowledged"
+    if tcb.expires[DELACK] == NEVER:
+        due = tcb.host.now + tcb.host.sysctl.profile.delack
+        timers.arm(tcb, DELACK, due, "an ACK is owed and may wait for data, or for a second segment", "RFC 5681 4.2")
     return ""
 
 
@@ -217,7 +234,7 @@ def after_read(tcb: Tcb, copied: int) -> str:
         if (tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK > tcb.rcv_mss:
             return "ACK at the read: more than one full segment is unacknowledged"
         pushed = tcb.pending & PUSHED2 or (tcb.pending & PUSHED and not tcb.pingpong)
-        if copied > 0 and pushed and not tcb.rcvq:
+        if copied > 0 and pushed and not tcb.rcvq and not tcb.host.sysctl.profile.delack:
             return "ACK at the read: the application took all that was pushed"
     if copied > 0 and not tcb.shut_rd and not tcb.fin_rcvd:
         left = tcb.rcv_wnd - ((tcb.rcv_nxt - tcb.rcv_wup) & seq.MASK)  # most reads end here

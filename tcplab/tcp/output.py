@@ -260,6 +260,8 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
     why, ref = reasons[held]
+    if held == "Nagle" and not host.sysctl.profile.minshall:
+        why = "something is unacknowledged: a segment that is not full waits for its ACK"
     why = f"{unsent(tcb)} octets wait: {why}"
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 

@@ -14,6 +14,7 @@ from tcplab.tcp.tcb import LOSS, RECOVERY, REO, SentSeg, Tcb
 from tcplab.units import MS, US, Nanos, Seq
 
 REF: Final = "RFC 8985 6.2"
+DUPTHRESH_REF: Final = "RFC 6675 4"
 RECOVERY_THRESH: Final = 16
 """So many recoveries a widened reo_wnd is kept."""
 STATIC_REO_WND, NO_DUPTHRESH = 2, 4
@@ -133,6 +134,18 @@ def update_reo_wnd(tcb: Tcb, acked: Acked) -> None:
         tcb.reo_wnd_persist = RECOVERY_THRESH
     elif not tcb.reo_wnd_persist:
         tcb.reo_wnd_steps = 1
+
+
+def dupthresh_mark_lost(tcb: Tcb) -> None:
+    """Without RACK: lost is what three SACKed segments lie above (RFC 6675 4, IsLost)."""
+    above = tcb.sacked_out
+    for entry in tcb.rtx:
+        if above < tcb.reordering:
+            return
+        if entry.sacked:
+            above -= 1
+        elif not entry.lost:
+            mark_skb_lost(tcb, entry)
 
 
 def newreno_mark_lost(tcb: Tcb, advanced: bool) -> None:

@@ -152,6 +152,9 @@ def _identify_packet_loss(tcb: Tcb, acked: Acked) -> None:
     if not tcb.sack_ok:
         rack.newreno_mark_lost(tcb, acked.flags & SND_UNA_ADVANCED != 0)
         return
+    if not tcb.host.sysctl.profile.rack:
+        rack.dupthresh_mark_lost(tcb)
+        return
     prior = tcb.retrans_out
     if rack.mark_lost(tcb):
         acked.flags &= ~SET_XMIT_TIMER
@@ -288,10 +291,11 @@ def _timeout_mark_lost(tcb: Tcb) -> None:
         tcb.sack_reneg = True
     elif not tcb.sack_ok:
         tcb.sacked_out = 0
+    by_time = tcb.host.sysctl.profile.rack
     for entry in tcb.rtx:
         if reneged:
             entry.sacked = False
-        elif entry is not head and rack.time_left(tcb, entry, 0) > 0:
+        elif by_time and entry is not head and rack.time_left(tcb, entry, 0) > 0:
             continue  # sent so late that it may well arrive
         rack.mark_skb_lost(tcb, entry)
 
@@ -311,7 +315,16 @@ def _why(tcb: Tcb, acked: Acked) -> tuple[str, str]:
         return "after the RTO: slow start lets it out", "RFC 5681 3.1"
     if not tcb.prr_out:
         told = "SACKed above it" if tcb.sack_ok else "duplicate ACKs"
-        return f"fast retransmit: {tcb.sacked_out} segments {told}", rack.REF if tcb.sack_ok else FAST_REF
+        return f"fast retransmit: {tcb.sacked_out} segments {told}", _ref(tcb, FAST_REF)
     if acked.flags & SND_UNA_ADVANCED:
-        return "partial ACK: the next hole", "RFC 6582 3.2" if not tcb.sack_ok else rack.REF
+        return "partial ACK: the next hole", _ref(tcb, "RFC 6582 3.2")
+    if not tcb.host.sysctl.profile.prr:
+        return "it is lost too, and cwnd lets it out", rack.DUPTHRESH_REF
     return "it is lost too, and PRR lets it out", castate.REF
+
+
+def _ref(tcb: Tcb, without_sack: str) -> str:
+    """Whose rule told of the loss."""
+    if not tcb.sack_ok:
+        return without_sack
+    return rack.REF if tcb.host.sysctl.profile.rack else rack.DUPTHRESH_REF

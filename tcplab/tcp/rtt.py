@@ -23,8 +23,10 @@ def sample(tcb: Tcb, rtt_us: int, newest_us: int = -1) -> None:
         tcb.mdev = rtt_us << 1
         tcb.rttvar = tcb.mdev_max = max(tcb.mdev, rto_min)
         tcb.rtt_seq = tcb.snd_nxt
-    else:
+    elif tcb.host.sysctl.profile.rttvar_by_trip:
         _smooth(tcb, rtt_us, rto_min)
+    else:
+        _smooth_each(tcb, rtt_us, rto_min)
     set_rto(tcb)
 
 
@@ -48,10 +50,24 @@ def _smooth(tcb: Tcb, rtt_us: int, rto_min: int) -> None:
         tcb.mdev_max = rto_min
 
 
+def _smooth_each(tcb: Tcb, rtt_us: int, granularity: int) -> None:
+    """RFC 6298 2.3: each sample counts, up or down. `rttvar` is four times RTTVAR, and not less than G."""
+    error = rtt_us - (tcb.srtt >> 3)
+    tcb.srtt += error  # srtt = 7/8 srtt + 1/8 new
+    tcb.mdev += abs(error) - (tcb.mdev >> 2)
+    tcb.rttvar = max(tcb.mdev, granularity)
+
+
 def set_rto(tcb: Tcb) -> None:
-    """RTO = SRTT + RTTVAR, where RTTVAR is at least tcp_rto_min; never above tcp_rto_max. Ends the backoff."""
+    """RTO = SRTT + RTTVAR, where RTTVAR is at least tcp_rto_min; never above tcp_rto_max. Ends the backoff.
+
+    The textbook has a least RTO as well (RFC 6298 2.4).
+    """
     rto = ((tcb.srtt >> 3) + tcb.rttvar) * US
-    most = tcb.host.sysctl.tcp_rto_max_ms * MS
+    sysctl = tcb.host.sysctl
+    if rto < sysctl.profile.rto_least:
+        rto = sysctl.profile.rto_least
+    most = sysctl.tcp_rto_max_ms * MS
     tcb.rto = rto if rto < most else most
     tcb.backoff = 0
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from tcplab.tcp import cc
+from tcplab.tcp import cc, profile
 
 Value: TypeAlias = int | tuple[int, ...] | str
 """A number; several (`tcp_rmem`); or text (`tcp_congestion_control`)."""
@@ -232,7 +232,7 @@ _LISTS: Final = ("tcp_available_congestion_control", "tcp_allowed_congestion_con
 class Sysctl:
     """One host's settings, each an attribute with Linux's name; `set` checks the range as Linux does."""
 
-    __slots__ = (*(name for name in KNOBS if name not in _LISTS), "_allowed")
+    __slots__ = (*(name for name in KNOBS if name not in _LISTS), "_allowed", "profile")
 
     tcp_fastopen_key: str
     tcp_congestion_control: str
@@ -241,10 +241,7 @@ class Sysctl:
     ip_local_port_range: tuple[int, int]
 
     def __init__(self) -> None:
-        for name, knob in KNOBS.items():
-            if name not in _LISTS:
-                setattr(self, name, knob.default)
-        self._allowed = ""
+        self.adopt(profile.LINUX.name)
 
     @property
     def tcp_available_congestion_control(self) -> str:
@@ -273,9 +270,21 @@ class Sysctl:
         """Change `name`. ENOENT: no such knob; EINVAL: out of its range."""
         setattr(self, name, self._known(name).take(value))
 
+    def adopt(self, name: str) -> None:
+        """Speak TCP as profile `name` does: all settings become its own. ENOENT: no such profile."""
+        wanted = profile.find(name)
+        for knob in KNOBS.values():
+            if knob.name not in _LISTS:
+                setattr(self, knob.name, knob.default)
+        self._allowed = ""
+        self.profile = wanted
+        for changed, value in wanted.sysctl:
+            self.set(changed, value)
+
     def changed(self) -> dict[str, int | str]:
-        """Those that differ from Linux's defaults, as sysctl(8) shows them."""
-        return {name: text(self.get(name)) for name, knob in KNOBS.items() if self.get(name) != knob.default}
+        """Those that differ from Linux's defaults, as sysctl(8) shows them; first the profile if it is not."""
+        found = {name: text(self.get(name)) for name, knob in KNOBS.items() if self.get(name) != knob.default}
+        return found if self.profile is profile.LINUX else {"profile": self.profile.name, **found}
 
     @staticmethod
     def _known(name: str) -> Knob:

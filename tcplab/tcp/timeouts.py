@@ -238,7 +238,7 @@ def _persist(tcb: Tcb) -> None:
 def _keepalive(tcb: Tcb) -> None:
     """Linux tcp_keepalive_timer."""
     if tcb.dead and tcb.state is State.FIN_WAIT_2:
-        span = timewait.fin_time(tcb) - timewait.LENGTH
+        span = timewait.fin_time(tcb) - timewait.most(tcb)
         timewait.hand_over(tcb, State.FIN_WAIT_2, max(span, 0))
         return
     if tcb.keepalive is None:

@@ -17,8 +17,6 @@ from tcplab.wire import tcp_options as opt
 from tcplab.wire.ipv4 import text as ip_text
 from tcplab.wire.tcp import ACK, FIN, RST, SYN, Segment
 
-LENGTH: Nanos = 60 * SEC
-"""Linux TCP_TIMEWAIT_LEN; RFC 9293 asks for 2MSL, four minutes."""
 REF = "RFC 9293 3.6.1"
 LINUX_REF = "Linux tcp_timewait_state_process"
 _ISN_STEP = 65535 + 2
@@ -120,7 +118,7 @@ class TimeWait:
             why = "FIN received: both directions are closed, wait 2MSL"
             host.emit(StateChanged(host.now, host.name, self.label, old.value, self.state.value, why, REF))
         self.entered = host.now
-        self._wait(LENGTH, "2MSL")
+        self._wait(host.sysctl.profile.time_wait, "2MSL")
 
     # --- TIME_WAIT ---
 
@@ -142,14 +140,14 @@ class TimeWait:
             host.dropped(self.label, "RST ignored", "", "only the exact number counts in TIME_WAIT", LINUX_REF)
             return
         if paws_reject or flags & ACK:
-            self._wait(LENGTH, "2MSL, started again by an old segment")
+            self._wait(host.sysctl.profile.time_wait, "2MSL, started again by an old segment")
         self._answer(seg, "old segment in TIME_WAIT", "TcpExtTCPACKSkippedTimeWait")
 
     def _exact(self, seg: Segment) -> None:
         if seg.flags & RST and not self.host.sysctl.tcp_rfc1337:
             self._end(Cause.RST, "RST ends TIME_WAIT early (tcp_rfc1337 = 0)", "RFC 1337")
             return
-        self._wait(LENGTH, "2MSL, started again")
+        self._wait(self.host.sysctl.profile.time_wait, "2MSL, started again")
         self._take_timestamp(seg)
         self.host.dropped(self.label, "TIME_WAIT", "", "an ACK in sequence needs no answer", LINUX_REF)
 
@@ -224,7 +222,7 @@ def _end_of(seg: Segment) -> int:
 def start(tcb: Tcb, cause: Cause, why: str) -> None:
     """The connection enters TIME_WAIT: its bucket takes over (Linux tcp_time_wait)."""
     machine.enter(tcb, cause, why, REF)
-    hand_over(tcb, State.TIME_WAIT, LENGTH)
+    hand_over(tcb, State.TIME_WAIT, most(tcb))
 
 
 def orphan_fin_wait_2(tcb: Tcb) -> None:
@@ -236,10 +234,16 @@ def orphan_fin_wait_2(tcb: Tcb) -> None:
     span = fin_time(tcb)
     if tcb.linger2 < 0:
         machine.destroy(tcb, Cause.ABORT, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
-    elif span > LENGTH:
-        timers.arm(tcb, KEEPALIVE, tcb.host.now + span - LENGTH, "orphan in FIN_WAIT_2: more than 60 s", REF)
+    elif span > most(tcb):
+        why = "orphan in FIN_WAIT_2: longer than a bucket waits"
+        timers.arm(tcb, KEEPALIVE, tcb.host.now + span - most(tcb), why, REF)
     else:
         hand_over(tcb, State.FIN_WAIT_2, span)
+
+
+def most(tcb: Tcb) -> Nanos:
+    """How long a bucket waits: Linux's minute (TCP_TIMEWAIT_LEN), or 2MSL of RFC 9293, which are four."""
+    return tcb.host.sysctl.profile.time_wait
 
 
 def fin_time(tcb: Tcb) -> Nanos:

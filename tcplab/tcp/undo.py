@@ -21,6 +21,8 @@ FRTO_REF: Final = "RFC 5682 3"
 
 def init(tcb: Tcb) -> None:
     """Recovery begins: from here on count what would prove it wrong (tcp_init_undo)."""
+    if not tcb.host.sysctl.profile.undo:
+        return  # without the marker nothing is ever taken back
     tcb.undo_marker = tcb.snd_una
     tcb.undo_retrans = tcb.retrans_out
     if tcb.tlp_high_seq and tcb.tlp_retrans:

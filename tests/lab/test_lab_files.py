@@ -26,6 +26,7 @@ EXAMPLES = {
     "getsockopt": "b getsockopt 80 SO_RCVBUF",
     "tcp_info": "a tcp_info c1",
     "sysctl": "a sysctl net.ipv4.tcp_syn_retries=3",
+    "profile": "a profile textbook",
     "serve": "b serve http 8080",
     "drop": "drop b>a flags=AS nth=1",
     "delay": "delay both 200ms jitter=5ms p=2.5%",

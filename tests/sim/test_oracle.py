@@ -80,7 +80,7 @@ def forget_the_delayed_ack(patch: pytest.MonkeyPatch) -> None:
 
 def forget_a_timewait(patch: pytest.MonkeyPatch) -> None:
     """2MSL are never over."""
-    patch.setattr(timewait.TimeWait, "on_timer", lambda self: self._wait(timewait.LENGTH, "again"))
+    patch.setattr(timewait.TimeWait, "on_timer", lambda self: self._wait(60_000_000_000, "again"))
 
 
 def end_too_early(patch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,7 @@ def both(path: Path) -> tuple[Run, Run]:
     """Ours and the kernel's. LabError: the script is wrong, or not for this machine; EngineError: it has no TUN."""
     try:
         script = parser.load(path, dict(drill.DEFINES))
+        drill.refuse_profile(script, ours=False)
         haste = hurry()
         try:
             linux = _play(script, Kernel(script.options))

@@ -13,7 +13,9 @@ from tcplab.lab.drill import parser
 from tcplab.lab.drill.errors import Mismatch, NotHere, ScriptError
 from tcplab.lab.drill.ours import Ours
 from tcplab.lab.drill.runner import Runner, Step
+from tcplab.lab.drill.script import Script
 from tcplab.lab.drill.stack import Stack
+from tcplab.tcp.profile import LINUX
 
 PASSED, FAILED, REFUSED, NOT_HERE = "passed", "failed", "refused", "not here"
 DEFINES: Final = {
@@ -66,6 +68,7 @@ def play(path: Path, make: Make = Ours, exact: bool = False, defines: dict[str, 
     file = str(path)
     try:
         script = parser.load(path, {**DEFINES, **(defines or {})})
+        refuse_profile(script, make is Ours)
         stack = make(script.options)
     except ScriptError as wrong:
         return Verdict(file, NOT_HERE if isinstance(wrong, NotHere) else REFUSED, str(wrong))
@@ -81,6 +84,13 @@ def play(path: Path, make: Make = Ours, exact: bool = False, defines: dict[str, 
     finally:
         stack.close()
     return Verdict(file, PASSED, notes=runner.story.notes, events=len(script.events))
+
+
+def refuse_profile(script: Script, ours: bool) -> None:
+    """NotHere: the kernel cannot speak TCP as the script wants it."""
+    name = script.options.get("profile", LINUX.name)
+    if not ours and name != LINUX.name:
+        raise NotHere(script.file, 1, f"no profile {name} on the kernel: it speaks its own TCP")
 
 
 def play_all(

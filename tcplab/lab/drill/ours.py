@@ -19,6 +19,7 @@ from tcplab.lab.drill.shell import Deed, wrong_count
 from tcplab.lab.drill.stack import LOCAL, REMOTE, UNSPECIFIED, Outcome, Sniffed
 from tcplab.rng import Rng
 from tcplab.tcp import cc, user
+from tcplab.tcp.profile import LINUX
 from tcplab.units import NEVER, SEC, US
 from tcplab.wire import ethernet, ipv4
 
@@ -65,6 +66,7 @@ class Ours:
         self.remote = options.get("remote_ip") or REMOTE
         cc.look_in(plugins.congestion)
         self.machine = Machine("dut", ipv4.address(self.local), _MAC, Rng(1))
+        self.machine.sysctl.adopt(options.get("profile") or LINUX.name)
         self.machine.learn(ipv4.address(self.remote), _PEER)
         self.machine.mtu = int(options.get("mtu") or self.machine.mtu)
         self.machine.gso_size = int(options.get("mss") or 0)

@@ -21,6 +21,7 @@ from tcplab.lab.drill.script import (
     Script,
     When,
 )
+from tcplab.tcp.profile import PROFILES
 
 _MOST: Final = 4 << 20
 
@@ -122,15 +123,20 @@ class Parser:
         return script
 
     def _option(self, script: Script) -> None:
+        line = self.here.line
         name = self.take().text[2:]
         value = ""
         if self.found("="):
             value = self._value()
             if self.found("="):
                 value = f"{value}={self._value()}"
+            elif name == "profile" and self.found("-"):
+                value = f"{value}-{self._value()}"
         if name == "define":
             key, _, meaning = value.partition("=")
             self.defines[key] = meaning
+        elif name == "profile" and value not in PROFILES:
+            raise ScriptError(self.file, line, f"no profile {value!r}; there are {', '.join(PROFILES)}")
         else:
             script.options[name] = value
 

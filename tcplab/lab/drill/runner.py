@@ -24,6 +24,7 @@ _KNOWN_OPTIONS: Final = (
     "tolerance_usecs", "tolerance_percent", "ip_version", "local_ip", "remote_ip", "mtu", "mss", "tcp_ts_tick_usecs",
     "strict_segments", "send_omit_free", "bind_port", "connect_port", "non_fatal", "gateway_ip", "netmask_ip", "speed",
     "wire_protocol", "code_command", "code_format", "code_sockopt", "init_scripts", "verbose", "debug", "dry_run",
+    "profile",
 )  # fmt: skip
 
 

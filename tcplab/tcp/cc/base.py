@@ -49,7 +49,12 @@ class Controller:
 
 
 def slow_start(tcb: Tcb, acked: int) -> int:
-    """One segment more for each that was acknowledged, up to ssthresh: how many of them are left (tcp_slow_start)."""
+    """One segment more for each that was acknowledged, up to ssthresh: how many of them are left (tcp_slow_start).
+
+    RFC 5681 3.1: one for each ACK, however many it acknowledges.
+    """
+    if acked > 1 and tcb.host.sysctl.profile.by_ack:
+        acked = 1
     grown = min(tcb.cwnd + acked, tcb.ssthresh)
     acked -= grown - tcb.cwnd
     tcb.cwnd = grown

@@ -18,8 +18,13 @@ class Reno(Controller):
     name = "reno"
 
     def ssthresh(self, tcb: Tcb, why: str) -> int:
-        """Half of cwnd, at least 2, whatever told of the loss (tcp_reno_ssthresh)."""
-        return max(tcb.cwnd >> 1, 2)
+        """Half of cwnd, at least 2, whatever told of the loss (tcp_reno_ssthresh).
+
+        RFC 5681 equation 4: half of what is in flight, which is less when the application has little to say. What
+        limited transmit let out beyond cwnd does not count.
+        """
+        flight = min(len(tcb.rtx), tcb.cwnd) if tcb.host.sysctl.profile.flight_size else tcb.cwnd
+        return max(flight >> 1, 2)
 
     def on_ack(self, tcb: Tcb, acked: int) -> None:
         """tcp_reno_cong_avoid."""

@@ -274,6 +274,10 @@ def summary(host: HostView, chosen: Peer | None, ink: Ink) -> Line:
             (" acceptq", listener.accept_len, listener.accept_limit),
         ):
             line += [(f"{text} ", "dim"), (f"{count}/{limit}", "trouble" if count >= limit else "")]
-    if len(line) == 1:
+    idle = len(line) == 1
+    profile = host.sysctl.get("profile")
+    if profile:
+        line.insert(1, (f"{profile} ", "dim"))
+    if idle:
         line.append(("idle", "dim"))
     return fit(line, min(ink.room, sum(len(text) for text, _ in line)))
