@@ -231,7 +231,7 @@ class Request:
     def _ack(self, why: str, ref: str) -> None:
         segment = wire_tcp.build(
             self.laddr, self.raddr, self.listener.port, self.rport, self._snd_nxt(), self.rcv_nxt, ACK,
-            self.rcv_wnd >> self.rcv_wscale, self._ts_option(),
+            min(self.rcv_wnd, window.MAX_UNSCALED) >> self.rcv_wscale, self._ts_option(),
         )  # fmt: skip
         self.host.send_tcp(self.raddr, segment, 0, why, ref, False, self.listener.tos)
 

@@ -87,7 +87,7 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     if tcb.attempt is not None:
         fastopen.answered(tcb, seg)
     established(tcb)
-    tcb.host.counters["TcpExtTCPDelivered"] += 1
+    tcb.host.counters["TcpExtTCPDelivered"] += 1 + tcb.syn_data_acked  # which tcp_ack() counts as two
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
         return

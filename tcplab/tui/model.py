@@ -7,6 +7,7 @@ segment find its row: what an arrival caused by the frame's number, what led to 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ CROWD: Final = 60
 """Segments in one WINDOW that are still drawn one by one."""
 ALIKE: Final = 4
 """Forged segments with the same end that are drawn one by one before the rest are gathered."""
+_SACK_BLOCK: Final = re.compile(r"\{(\d+:\d+)\}")
 _SILENT: Final = ("", "EAGAIN", "EINPROGRESS", "EALREADY")
 
 
@@ -375,7 +377,10 @@ class Model:
 
 
 def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
-    """The segment in a few words, as many as fit: `SYN,ACK seq 0 ack 1`, `PSH,ACK 1:1449(1448)`."""
+    """The segment in a few words, as many as fit: `SYN,ACK seq 0 ack 1`, `PSH,ACK 1:1449(1448)`, `ACK ack 6 SACK 9:12`.
+
+    `raw`: absolute numbers, and no SACK blocks.
+    """
     if sent.proto != "tcp":
         return sent.text[:room]
     seq, ack = (sent.seq, sent.ack) if raw else (sent.rseq, sent.rack)
@@ -388,7 +393,9 @@ def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
         words.append(f"ack {ack}")
     if sent.win == 0 and "R" not in sent.flags:
         words.append("win 0")
-    while len(words) > 1 and len(" ".join(words)) > room:
+    if "sack " in sent.opts and not raw:
+        words += ["SACK", *_SACK_BLOCK.findall(sent.opts)]
+    while len(words) > 1 and (len(" ".join(words)) > room or words[-1] == "SACK"):
         words.pop()
     return " ".join(words)[:room]
 

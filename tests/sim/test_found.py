@@ -26,7 +26,8 @@ def test_what_waits_behind_a_fin_takes_no_memory_any_more() -> None:
     tcb = connection(hand)
     assert tcb.ooo_rmem > 0
     hand.say(ACK | FIN)
-    assert (len(tcb.ooo), tcb.ooo_rmem, tcb.rmem_alloc) == (0, 0, 0)
+    assert not tcb.ooo
+    assert (tcb.ooo_rmem, tcb.rmem_alloc) == (0, 0)
     Keeper(hand.pair.a).look()
 
 

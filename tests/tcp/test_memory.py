@@ -6,7 +6,7 @@ from support.memory import per_connection, per_half_open
 
 
 def test_an_idle_connection_stays_small() -> None:
-    assert per_connection(500) < 4608
+    assert per_connection(500) < 4096
 
 
 def test_a_half_open_entry_stays_smaller() -> None:

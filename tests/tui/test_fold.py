@@ -87,6 +87,16 @@ def test_numbers_are_relative_or_raw() -> None:
     assert label(syn_ack, room=15) == "SYN,ACK seq 0"
 
 
+def test_what_is_sacked_is_told_as_far_as_there_is_room() -> None:
+    told = Sent(
+        0, 1, "a", "b", b"", "tcp", "", "why", flags="A", rack=6, win=64,
+        opts="nop,nop,TS val 1 ecr 2,nop,nop,sack 2 {1454:2902} {4006:5454}",
+    )  # fmt: skip
+    assert label(told) == "ACK ack 6 SACK 1454:2902 4006:5454"
+    assert label(told, room=30) == "ACK ack 6 SACK 1454:2902"
+    assert label(told, room=20) == "ACK ack 6"
+
+
 def test_a_change_without_a_segment_gets_a_row_of_its_own() -> None:
     model = Model()
     model.fold([StateChanged(60 * SEC, "a", AB, "TIME_WAIT", "CLOSED", "2MSL is over")])
