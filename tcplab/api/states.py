@@ -30,11 +30,14 @@ class State(StrEnum):
 
 
 # To look a member up in its class costs Python 3.11 more than many a function: what runs for every segment takes these.
+CLOSED: Final = State.CLOSED
 SYN_SENT: Final = State.SYN_SENT
 SYN_RECV: Final = State.SYN_RECV
 ESTABLISHED: Final = State.ESTABLISHED
 FIN_WAIT_1: Final = State.FIN_WAIT_1
 FIN_WAIT_2: Final = State.FIN_WAIT_2
+CLOSE_WAIT: Final = State.CLOSE_WAIT
+TIME_WAIT: Final = State.TIME_WAIT
 
 
 class Cause(StrEnum):

@@ -12,17 +12,15 @@ the same trace as a virtual one, as long as nothing comes from outside.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from tcplab.units import MS, NEVER, SEC, Nanos
 
 SLICE: Final = 20 * MS
 """Wall time after which one `catch_up` at rate max returns, so that its caller can attend to others."""
-
-
-_WHEN, _ACTION, _TEXT = 0, 2, 3
 
 
 class Timed(Protocol):
@@ -36,17 +34,18 @@ class Timed(Protocol):
     def next_timer(self) -> str: ...
 
 
-class Handle(list[Any]):
-    """A scheduled action: [when, serial number, action, text], so that the heap compares it without any code of ours.
+class Handle:
+    """A scheduled action; `cancel` takes it back (cancelling twice, or after it ran, does nothing)."""
 
-    `cancel` takes it back (cancelling twice, or after it ran, does nothing).
-    """
+    __slots__ = ("action", "text")
 
-    __slots__ = ()
+    def __init__(self, action: Callable[[], None], text: str) -> None:
+        self.action: Callable[[], None] | None = action
+        self.text = text
 
     def cancel(self) -> None:
         """Take the action back."""
-        self[_ACTION] = None
+        self.action = None
 
 
 class Loop:
@@ -71,8 +70,9 @@ class Loop:
         self._settle = settle
         self._foreign = foreign
         self._wall = wall
-        self._heap: list[Handle] = []
-        self._serial = 0
+        self._times: list[Nanos] = []
+        """A heap of the instants at which something is scheduled; what, in order, stands in `_at`, never empty."""
+        self._at: dict[Nanos, deque[Handle]] = {}
         self._base: Nanos = 0
         self._wall_base: Nanos = 0
 
@@ -82,18 +82,21 @@ class Loop:
         """Schedule `action` for lab time `when` (a time in the past means now). `text` says what it is."""
         if when < self.now:
             when = self.now
-        self._serial += 1
-        handle = Handle((when, self._serial, action, text))
-        heappush(self._heap, handle)
+        handle = Handle(action, text)
+        queue = self._at.get(when)
+        if queue is None:
+            self._at[when] = deque((handle,))
+            heappush(self._times, when)
+        else:
+            queue.append(handle)
         return handle
 
     def next_event(self) -> tuple[Nanos, str]:
         """When the next event is due and what it is; (NEVER, "") if nothing is."""
         self._forget_cancelled()
         when, host = self._earliest_timer()
-        if self._heap and self._heap[0][_WHEN] <= when:
-            handle = self._heap[0]
-            return handle[_WHEN], handle[_TEXT]
+        if self._times and self._times[0] <= when:
+            return self._times[0], self._at[self._times[0]][0].text
         return (when, host.next_timer()) if host is not None else (NEVER, "")
 
     def step(self) -> bool:
@@ -116,15 +119,15 @@ class Loop:
 
     def _advance(self, limit: Nanos) -> bool:
         """Run the next event if it is due by `limit`."""
-        heap, host = self._heap, None
-        if heap and heap[0][_ACTION] is None:
+        times, host = self._times, None
+        if times and self._at[times[0]][0].action is None:
             self._forget_cancelled()
-        if heap and heap[0][_WHEN] <= self.now:  # of this very instant: no timer comes before it
-            when: Nanos = heap[0][_WHEN]
+        if times and times[0] <= self.now:  # of this very instant: no timer comes before it
+            when = times[0]
         else:
             when, host = self._earliest_timer()
-            if heap and heap[0][_WHEN] <= when:
-                when, host = heap[0][_WHEN], None
+            if times and times[0] <= when:
+                when, host = times[0], None
         if when > limit:
             return False
         if when > self.now:
@@ -132,8 +135,9 @@ class Loop:
         if host is not None:
             host.on_timer(self.now)
         else:
-            handle = heappop(heap)
-            action, handle[_ACTION] = handle[_ACTION], None
+            handle = self._pop()
+            action, handle.action = handle.action, None
+            assert action is not None, "cancelled ones were forgotten above"
             action()
         self._settle()
         return True
@@ -147,9 +151,18 @@ class Loop:
         return earliest, whose
 
     def _forget_cancelled(self) -> None:
-        heap = self._heap
-        while heap and heap[0][_ACTION] is None:
-            heappop(heap)
+        while self._times and self._at[self._times[0]][0].action is None:
+            self._pop()
+
+    def _pop(self) -> Handle:
+        """The next action is taken out."""
+        when = self._times[0]
+        queue = self._at[when]
+        handle = queue.popleft()
+        if not queue:
+            heappop(self._times)
+            del self._at[when]
+        return handle
 
     # --- the paced clock ------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from tcplab.api.events import Noted
-from tcplab.api.states import ESTABLISHED, Cause, State
+from tcplab.api.states import ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, Cause, State
 from tcplab.tcp import autotune, delack, ecn, machine, output, rcvbuf, reassembly, sack, seq, timewait, window
 from tcplab.tcp.seq import MASK
 from tcplab.tcp.tcb import NOMEM, Tcb
@@ -147,12 +147,12 @@ def _fin(tcb: Tcb) -> None:
     tcb.bytes_received += 1
     tcb.fin_rcvd = True
     tcb.pending |= delack.SCHED
-    if tcb.state is State.FIN_WAIT_2:
+    if tcb.state is FIN_WAIT_2:
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
         _nothing_missing(tcb)
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
         return
-    if tcb.state is State.FIN_WAIT_1:
+    if tcb.state is FIN_WAIT_1:
         machine.enter(tcb, Cause.FIN, "FIN received while ours is on the way: simultaneous close", REF)
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
     else:

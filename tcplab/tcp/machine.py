@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.events import StateChanged
-from tcplab.api.states import TRANSITIONS, Cause, State
+from tcplab.api.states import CLOSED, TRANSITIONS, Cause, State
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import NEVER
 
@@ -15,7 +15,7 @@ def enter(tcb: Tcb, cause: Cause, why: str, ref: str = "") -> None:
     old = tcb.state
     tcb.state = TRANSITIONS[old, cause]
     host = tcb.host
-    if old in _CURR_ESTAB and tcb.state is State.CLOSED:
+    if old in _CURR_ESTAB and tcb.state is CLOSED:
         host.counters["TcpEstabResets"] += 1
     if host.tracing:
         host.emit(StateChanged(host.now, host.name, tcb.label, old.value, tcb.state.value, why, ref))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tcplab.api.states import State
+from tcplab.api.states import CLOSED, TIME_WAIT, State
 from tcplab.tcp import cc
 from tcplab.tcp.env import Entry, Env, FlowKey
 from tcplab.units import MS, NEVER, SEC, Nanos, Seq
@@ -420,7 +420,7 @@ class Tcb:
     @property
     def over(self) -> bool:
         """Nothing more is sent or received: closed, or a TIME_WAIT bucket took over."""
-        return self.state is State.CLOSED or self.state is State.TIME_WAIT
+        return self.state is CLOSED or self.state is TIME_WAIT
 
     def on_timer(self) -> None:
         """The earliest deadline has come; `tcplab.tcp.connection.Connection` says what then."""

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from tcplab.api.events import Noted
-from tcplab.api.states import ESTABLISHED, SYN_RECV, SYN_SENT, Cause, State
+from tcplab.api.states import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_2, SYN_RECV, SYN_SENT, Cause, State
 from tcplab.tcp import (
     autotune,
     chrono,
@@ -172,7 +172,7 @@ def receive(tcb: Tcb, most: int, flags: int = 0) -> bytes:
         _raise_pending(tcb)
     if tcb.shut_rd:
         return b""
-    if tcb.state is State.CLOSED:
+    if tcb.state is CLOSED:
         raise OSError(errno.ENOTCONN, "not connected")
     raise BlockingIOError(errno.EAGAIN, "nothing to read yet")
 
@@ -187,9 +187,9 @@ def close_writing(tcb: Tcb, at_close: bool = False) -> None:
     """shutdown(SHUT_WR), and the first half of close(): FIN after all that was written (3.10.4)."""
     if tcb.fin_queued:
         return
-    if tcb.state is State.SYN_RECV and not at_close:
+    if tcb.state is SYN_RECV and not at_close:
         tcb.fin_later = True  # Linux tcp_shutdown leaves SYN_RECV alone; close() does not
-    elif tcb.state in (State.ESTABLISHED, State.SYN_RECV, State.CLOSE_WAIT):
+    elif tcb.state in (ESTABLISHED, SYN_RECV, CLOSE_WAIT):
         tcb.fin_queued = True
         machine.enter(tcb, Cause.CLOSE, "the application closed its direction", "RFC 9293 3.10.4")
         output.push(tcb, "the rest of the data")
@@ -210,7 +210,7 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
     tcb.dead = not wait
     if tcb.over:
         pass
-    elif tcb.state is State.SYN_SENT:
+    elif tcb.state is SYN_SENT:
         counters["TcpExtTCPAbortOnData"] += bool(linger[0] and linger[1] == 0)
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
@@ -231,7 +231,7 @@ def orphan(tcb: Tcb) -> None:
     """The application is gone (sock_orphan)."""
     tcb.dead = True
     tcb.owner = None
-    if tcb.state is State.FIN_WAIT_2:
+    if tcb.state is FIN_WAIT_2:
         if tcb.linger2 < 0:
             tcb.host.counters["TcpExtTCPAbortOnLinger"] += 1
             output.reset(tcb, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
@@ -242,7 +242,7 @@ def abort(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     """ABORT (3.10.5): RST, and everything is forgotten."""
     if tcb.over:
         return
-    if tcb.state is not State.SYN_SENT:
+    if tcb.state is not SYN_SENT:
         output.reset(tcb, why, ref)
     machine.destroy(tcb, Cause.ABORT, why, ref)
 
@@ -261,7 +261,7 @@ def disconnect(tcb: Tcb) -> int:
     if tcb.state in _NEEDS_RESET or unsent_fin:
         abort(tcb, why, ref)
         return errno.ECONNRESET
-    error = errno.ECONNRESET if tcb.state is State.SYN_SENT else 0
+    error = errno.ECONNRESET if tcb.state is SYN_SENT else 0
     machine.destroy(tcb, Cause.ABORT if error == 0 else Cause.CLOSE, why, ref)
     return error
 
@@ -277,7 +277,7 @@ def unreachable(tcb: Tcb, error: int, why: str, ref: str) -> None:
 
     On an open one it is remembered, and told if the connection dies in the end (tcp_v4_err).
     """
-    if tcb.state is State.SYN_SENT or tcb.state is State.SYN_RECV:
+    if tcb.state is SYN_SENT or tcb.state is SYN_RECV:
         tcb.host.counters["TcpAttemptFails"] += 1
         if tcb.request is not None:
             tcb.request.drop()

@@ -36,6 +36,8 @@ class Note:
     role: str = ""
     why: str = ""
     ref: str = ""
+    minor: bool = False
+    """It yields to any other when there is room for one."""
 
 
 @dataclass(slots=True)
@@ -239,7 +241,7 @@ class Model:
 
     def _noticed(self, event: ev.Dropped | ev.Noted) -> None:
         if isinstance(event, ev.Noted):
-            self._note(event, event.host, event.conn, Note(event.note, "rtx", event.why, event.ref), event.n)
+            self._note(event, event.host, event.conn, Note(event.note, "rtx", event.why, event.ref, True), event.n)
             return
         why = f"{event.why} ({event.counter})" if event.counter and event.why else event.why or event.counter
         note = Note(f"{{lost}} {event.reason}", "trouble", why, event.ref)

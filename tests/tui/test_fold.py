@@ -8,7 +8,7 @@ from tcplab.api.events import Called, Dropped, Queue, Ran, Sent, StateChanged, T
 from tcplab.tui.draw import detail, ladder
 from tcplab.tui.draw.glyphs import ASCII, UNICODE, VGA, choose
 from tcplab.tui.draw.spans import plain, width
-from tcplab.tui.model import ALIKE, CROWD, MOST_ENTRIES, MOST_ROWS, Model, Row, fold_text, label
+from tcplab.tui.model import ALIKE, CROWD, MOST_ENTRIES, MOST_ROWS, Model, Note, Row, fold_text, label
 from tcplab.units import MS, SEC
 
 
@@ -85,6 +85,18 @@ def test_numbers_are_relative_or_raw() -> None:
     assert label(syn_ack) == "SYN,ACK seq 0 ack 1"
     assert label(syn_ack, raw=True) == "SYN,ACK seq 2296695351 ack 2069516799"
     assert label(syn_ack, room=15) == "SYN,ACK seq 0"
+
+
+def test_of_several_notes_the_one_that_tells_most_is_drawn() -> None:
+    small, timer, state = Note("cwnd 10>1", minor=True), Note("RTO #1"), Note("ESTAB")
+    for notes, drawn in (
+        ([timer, small], "RTO #1"),
+        ([small, timer, state], "ESTAB"),
+        ([state, timer], "ESTAB"),
+        ([small], "cwnd 10>1"),
+    ):
+        row = Row("segment", 0, 1, sent=segments(folded(handshake()))[0].sent, notes={"a": notes, "b": []})
+        assert drawn in plain(ladder.row_line(row, ladder.columns(80), ASCII, False))
 
 
 def test_what_is_sacked_is_told_as_far_as_there_is_room() -> None:

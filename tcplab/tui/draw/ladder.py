@@ -68,10 +68,10 @@ def _ruler(text: str, role: str, room: int, sign: str) -> Line:
 
 
 def _notes(notes: list[Note], glyphs: Glyphs) -> Line:
-    """What happened there, as much as fits: a new state before all else; the rest is in the detail."""
+    """What happened there, as much as fits: a new state before all else, then a timer; the rest is in the detail."""
     if not notes:
         return []
-    kept = next((note for note in reversed(notes) if note.text in _STATES), notes[-1])
+    kept = max(enumerate(notes), key=lambda one: (one[1].text in _STATES, not one[1].minor, one[0]))[1]
     return [(kept.text.replace("{lost}", glyphs.lost), kept.role)]
 
 
