@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from support.pair import Pair
 
 from tcplab.api.plan import Plan
 from tcplab.engines.world import World
@@ -13,7 +14,6 @@ from tcplab.lab.drill import drill, parser
 from tcplab.lab.drill.errors import NotHere, ScriptError
 from tcplab.tcp.profile import LINUX, PROFILES, TEXTBOOK
 from tcplab.tcp.sysctl import KNOBS, Sysctl
-from support.pair import Pair
 
 SCRIPT = "--profile={}\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
 
@@ -22,7 +22,7 @@ def test_linux_is_the_default_and_changes_no_knob() -> None:
     sysctl = Sysctl()
     assert sysctl.profile is LINUX
     assert not LINUX.sysctl
-    assert LINUX == LINUX._replace(**LINUX._field_defaults), "the fields' defaults are Linux's"
+    assert LINUX._replace(**LINUX._field_defaults) == LINUX, "the fields' defaults are Linux's"
     assert sysctl.changed() == {}
 
 

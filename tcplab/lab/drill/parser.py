@@ -130,8 +130,8 @@ class Parser:
             value = self._value()
             if self.found("="):
                 value = f"{value}={self._value()}"
-            elif name == "profile" and self.found("-"):
-                value = f"{value}-{self._value()}"
+            elif name == "profile" and self.here.kind == "int":
+                value += self.take().text  # linux-6
         if name == "define":
             key, _, meaning = value.partition("=")
             self.defines[key] = meaning
