@@ -14,6 +14,8 @@ from tcplab.lab.drill import drill, parser
 from tcplab.lab.drill.errors import NotHere, ScriptError
 from tcplab.tcp.profile import LINUX, PROFILES, TEXTBOOK
 from tcplab.tcp.sysctl import KNOBS, Sysctl
+from tcplab.units import MS
+from tcplab.wire.tcp import Segment
 
 SCRIPT = "--profile={}\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
 
@@ -74,3 +76,34 @@ def test_the_kernel_has_no_textbook() -> None:
     with pytest.raises(NotHere, match="it speaks its own TCP"):
         drill.refuse_profile(parser.parse(SCRIPT.format("textbook"), "x.pkt", {}), ours=False)
     drill.refuse_profile(parser.parse(SCRIPT.format("linux-6"), "x.pkt", {}), ours=False)
+
+
+@pytest.mark.parametrize("sack", [0, 1])
+def test_a_lossy_transfer_of_the_book_arrives_whole(sack: int) -> None:
+    count = 0
+
+    def lose(host: str, seg: Segment) -> bool:
+        nonlocal count
+        count += bool(seg.payload)
+        return bool(seg.payload) and count % 11 == 4
+
+    pair = Pair(lose=lose)
+    for host in ("a", "b"):
+        pair.call(host, "profile", "textbook")
+        pair.set(host, tcp_sack=sack)
+    client, server = pair.open()
+    data = bytes(range(256)) * 400
+    got = b""
+    sent = 0
+    for _ in range(400):
+        done = pair.call("a", "send", client, data[sent:]) if sent < len(data) else 0
+        sent += done if isinstance(done, int) else 0
+        pair.run(250 * MS)
+        read = pair.call("b", "recv", server, 1 << 20)
+        got += read if isinstance(read, bytes) else b""
+        if len(got) == len(data):
+            break
+    assert got == data
+    assert pair.counter("a", "TcpExtTCPFastRetrans") > 0
+    assert not any(pair.counter("a", f"TcpExt{name}") for name in ("TCPLossProbes", "TCPSpuriousRTOs", "TCPFullUndo"))
+    assert not any("RACK" in one.why or "RFC 8985" in one.ref or "RFC 6937" in one.ref for one in pair.sent)

@@ -130,7 +130,7 @@ class Parser:
             value = self._value()
             if self.found("="):
                 value = f"{value}={self._value()}"
-            elif name == "profile" and self.here.kind == "int":
+            elif name == "profile" and self.here.kind == "int" and self.here.text.startswith("-"):
                 value += self.take().text  # linux-6
         if name == "define":
             key, _, meaning = value.partition("=")
