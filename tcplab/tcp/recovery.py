@@ -222,7 +222,9 @@ def enter_recovery(tcb: Tcb, ece: bool) -> None:
             tcb.prior_ssthresh = castate.current_ssthresh(tcb)
         castate.init_reduction(tcb, "loss")
     cc.change_state(tcb, RECOVERY)
-    castate.note(tcb, f"recovery cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "a loss was seen: ssthresh is set", FAST_REF)
+    castate.note(
+        tcb, f"cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "Recovery: a loss was seen, cwnd shrinks to ssthresh", FAST_REF
+    )
 
 
 def reo_timeout(tcb: Tcb) -> None:

@@ -101,7 +101,8 @@ def try_recovery(tcb: Tcb, acked: Acked) -> bool:
     if _non_sack_prevents_reopen(tcb):
         return True
     if tcb.ca_state != OPEN:
-        castate.note(tcb, f"{tcb.ca_state.lower()} over", f"all is acknowledged: cwnd {tcb.cwnd}", "RFC 6582 3.2")
+        why = f"{tcb.ca_state} is over: all that was out then is acknowledged; cwnd {tcb.cwnd}"
+        castate.note(tcb, "recovered", why, "RFC 6582 3.2")
     cc.change_state(tcb, OPEN)
     tcb.sack_reneg = False
     return False

@@ -397,7 +397,7 @@ def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
         words.append("win 0")
     if "sack " in sent.opts and not raw:
         words += ["SACK", *_SACK_BLOCK.findall(sent.opts)]
-    while len(words) > 1 and (len(" ".join(words)) > room or words[-1] == "SACK"):
+    while len(words) > 1 and len(" ".join(words)) > room:
         words.pop()
     return " ".join(words)[:room]
 
