@@ -34,7 +34,6 @@ SCRIPTS = [
 ]
 NAMES = [str(path.relative_to(HERE.parent)) for path in SCRIPTS]
 NOT_YET = {
-    "12-loss/ack-lost*": "how many segments leave together after an ACK that covers several",
     "13-zero-window/fills-and-opens*": "cwnd of a sender that the window limits",
     "ooo/overlap-above*": "the memory of segments that overlap",
 }
