@@ -204,7 +204,7 @@ class Machine:
         elif ip.proto == ipv4.PROTO_TCP:
             seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
             if ip.tos:
-                seg.ecn = ip.tos & 3
+                seg.ecn, seg.tos = ip.tos & 3, ip.tos
             self._tcp(seg, ip.src)
         else:
             self._payload(frame, ip)
@@ -212,7 +212,7 @@ class Machine:
     def _payload(self, frame: bytes, ip: ipv4.Ipv4) -> None:
         if ip.proto == ipv4.PROTO_TCP:
             seg = wire_tcp.parse(frame, ip.start, ip.end, ip.src, ip.dst)
-            seg.ecn = ip.tos & 3
+            seg.ecn, seg.tos = ip.tos & 3, ip.tos
             self._tcp(seg, ip.src)
         elif ip.proto == ipv4.PROTO_ICMP:
             icmp.arrives(self, frame, ip)
@@ -261,7 +261,10 @@ class Machine:
     # --- output ---
 
     def reply_rst(self, seg: Segment, src: int, why: str, ref: str = "") -> None:
-        """RFC 9293 3.10.7.1: with ACK the RST takes its number from it, else it acknowledges all of the segment."""
+        """RFC 9293 3.10.7.1: with ACK the RST takes its number from it, else it acknowledges all of the segment.
+
+        It travels as the segment did: TOS is copied, but not ECN's bits of it (Linux tcp_v4_send_reset).
+        """
         if seg.flags & RST:
             return
         self.counters["TcpOutRsts"] += 1
@@ -271,7 +274,7 @@ class Machine:
             length = len(seg.payload) + bool(seg.flags & SYN) + bool(seg.flags & FIN)
             number, ack, flags = 0, seq.add(seg.seq, length), RST | ACK
         segment = wire_tcp.build(self.addr, src, seg.dport, seg.sport, number, ack, flags, 0)
-        self.send_tcp(src, segment, 0, f"RST: {why}", ref)
+        self.send_tcp(src, segment, 0, f"RST: {why}", ref, tos=seg.tos & ~3)
 
     def send_tcp(
         self,

@@ -278,7 +278,8 @@ def handshake_over(tcb: Tcb, syn: SentSeg) -> None:
     tcb.lost_out -= syn.lost
     tcb.tsorted.pop(syn, None)
     if tcb.ca_state == LOSS:
-        cc.change_state(tcb, OPEN)
+        if tcb.sack_ok:  # without SACK the state holds until more is acknowledged (tcp_is_non_sack_preventing_reopen)
+            cc.change_state(tcb, OPEN)
         tcb.cwnd, tcb.ssthresh = INIT_CWND, INFINITE_SSTHRESH
         tcb.undo_marker = -1
 

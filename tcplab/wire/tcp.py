@@ -42,7 +42,8 @@ class Segment(msgspec.Struct, gc=False):
     sack_ok: bool = False
     fastopen: bytes | None = None
     ecn: int = 0
-    """The two bits of its IP header; whoever read that sets them."""
+    """The two bits of its IP header; whoever read that sets them, and `tos`, the whole octet."""
+    tos: int = 0
 
 
 def parse(buf: bytes, start: int, end: int, src: int, dst: int, verify: bool = True) -> Segment:

@@ -34,9 +34,7 @@ SCRIPTS = [
 ]
 NAMES = [str(path.relative_to(HERE.parent)) for path in SCRIPTS]
 NOT_YET = {
-    "12-loss/ack-lost*": "how many segments leave together after an ACK that covers several",
     "13-zero-window/fills-and-opens*": "cwnd of a sender that the window limits",
-    "opening/rst-without-ack*": "the state after a SYN's RTO",
     "ooo/overlap-above*": "the memory of segments that overlap",
 }
 """Known, and not meant to stay: a script may differ in this."""
