@@ -246,3 +246,16 @@ def test_any_code_is_evaluated_or_refused(text: str) -> None:
         Assertions("any.pkt", {}).run(text, 1, {"tcpi_rtt": 1})
     except (ScriptError, Mismatch):
         pass
+
+
+def test_a_script_may_say_why_the_kernel_need_not_pass_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drill, "maker", lambda _: drill.Ours)  # as if it were the kernel
+    wrong = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = -1 EPERM\n"
+    (tmp_path / "a.pkt").write_text(wrong)
+    (tmp_path / "b.pkt").write_text("// Kernel: it would take two hours of real time\n" + wrong)
+    paths = list(drill.scripts([tmp_path]))
+    assert [verdict.status for verdict in drill.play_all(paths, "ours")] == [drill.FAILED, drill.FAILED]
+    unmarked, marked = drill.play_all(paths, "kernel")
+    assert (unmarked.status, marked.status) == (drill.FAILED, drill.MARKED)
+    assert marked.text.endswith("b.pkt: it may fail on the kernel: it would take two hours of real time")
+    assert drill.summary([unmarked, marked]).endswith("0 passed, 1 failed, 1 marked")
