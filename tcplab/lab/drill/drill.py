@@ -99,7 +99,10 @@ def refuse_profile(script: Script, ours: bool) -> None:
 def play_all(
     paths: list[Path], stack: str, exact: bool = False, defines: dict[str, str] | None = None, jobs: int = 1
 ) -> Iterator[Verdict]:
-    """Each on a fresh `stack`, `jobs` at a time, each of these in a process of its own; the verdicts in order."""
+    """Each on a fresh `stack`, `jobs` at a time, each of these in a process of its own; the verdicts in order.
+
+    Beside others a script may be late: what fails on the kernel then is tried again alone.
+    """
     one = partial(_play_on, stack, exact, defines)
     if jobs == 1:
         yield from map(one, paths)
@@ -107,7 +110,9 @@ def play_all(
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(one, paths)
+        verdicts = list(pool.map(one, paths))
+    for path, verdict in zip(paths, verdicts, strict=True):
+        yield one(path) if verdict.status == FAILED and stack == "kernel" else verdict
 
 
 def _play_on(stack: str, exact: bool, defines: dict[str, str] | None, path: Path) -> Verdict:
