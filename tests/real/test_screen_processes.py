@@ -19,8 +19,8 @@ pytestmark = pytest.mark.namespaces
 def terminal():  # type: ignore[no-untyped-def]
     opened: list[Terminal] = []
 
-    def start(*words: str) -> Terminal:
-        opened.append(Terminal(*words))
+    def start(*words: str, command: str = "start") -> Terminal:
+        opened.append(Terminal(*words, command=command))
         return opened[-1]
 
     yield start
@@ -43,6 +43,16 @@ def test_free_play_shows_a_handshake_within_seconds(terminal) -> None:  # type: 
     screen = terminal("--engine", "veth")
     for sign in ("SYN seq 0", "SYN,ACK seq 0", "ACK ack 1", "ESTAB", "veth"):
         screen.read_until(sign)
+
+
+def test_a_simulated_world_is_played_again(terminal) -> None:  # type: ignore[no-untyped-def]
+    """The command that a finding prints."""
+    screen = terminal("--replay", "7", "--screen", command="simulate")
+    screen.read_until("Nothing goes wrong here.")
+    screen.press(">")
+    screen.read_until("SYN_SENT")
+    screen.press("q", "q")
+    assert screen.end() == 0
 
 
 def test_the_keys_break_things(terminal) -> None:  # type: ignore[no-untyped-def]
