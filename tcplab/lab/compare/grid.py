@@ -49,9 +49,10 @@ FAR: Final = (80, 125)
 _TITLE: Final = "Goodput of one connection that carries"
 _LINUX: Final = "Linux "
 _WHY: Final = """\
-What differs is real time: the kernel's frames cross a wire that is a program, which takes some tens of us for each, and
-that counts the more the shorter the delay. With loss there is chance: both meet the same dice, but from the first
-frame that one of them sends more than the other these lose other frames, and some seeds are few.
+What differs is real time: the kernel's frames cross a wire that is a program, which takes some tens of us for each; its
+timers wait for the next tick, which costs the more the shorter the delay; and its reader comes a moment later, which
+decides of a quick ACK more or less (64K without loss). With loss there is chance: both meet the same dice, but from the
+first frame that one of them sends more than the other these lose other frames.
 """
 _PORT: Final = 9000
 _CHUNK: Final = 1 << 16
@@ -152,7 +153,7 @@ def text(ours: Grid, linux: Grid, release: str) -> str:
     controllers = list(dict.fromkeys(cell.controller for cell in ours))
     lines = [
         f"{_TITLE} {SIZE:,} octets; KB/s, the median of {len(SEEDS)} seeds.",
-        f"tcplab: virtual time. {_LINUX}{release or 'not measured'}, the same rules of loss, in real time.",
+        f"tcplab: virtual time. {_LINUX}{release if linux else 'not measured'}, the same rules of loss, in real time.",
         "",
         f"{'':<24}" + "".join(f"{name:>12}{'':>14}" for name in controllers),
         f"{'buffer':<8}{'delay':>8}{'loss':>8}" + f"{'tcplab':>12}{'Linux':>8}{'ratio':>6}" * len(controllers),
@@ -208,7 +209,7 @@ def read(kept: str) -> tuple[Grid, Grid, str]:
             ours[cell] = int(numbers[3 * at])
             if numbers[3 * at + 1] != "-":
                 linux[cell] = int(numbers[3 * at + 1])
-    return ours, linux, release
+    return ours, linux, release if linux else ""
 
 
 # --- the command --------------------------------------------------------------------------------------------------
