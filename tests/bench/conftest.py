@@ -21,7 +21,9 @@ _ELSEWHERE = {
 }
 """What another stack was found to do, per group; a README that tells it says that it was not in the same run."""
 _NOT_HERE = "*"
-_NOTE = f"{_NOT_HERE} PyTCP 2.7.10, not of this run: measured on a machine of this kind, at its best."
+_NOTE = (
+    f"PyTCP 2.7.10 ({_NOT_HERE}) was not measured in this run but elsewhere, on a machine of this kind, at its best."
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
