@@ -6,15 +6,18 @@ what ends them in an emergency.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+HERE = Path(__file__).parent
 COMPUTING = ("tcp", "wire", "host", "link", "sim", "grid", "fuzz", "house", "pkt", "tui")
 """Folders whose tests take as long on a busy machine, or nearly; all others look at a clock."""
 LAST = ("parity",)
 
 
 def _rank(item: pytest.Item) -> tuple[bool, bool]:
-    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    folder = item.path.relative_to(HERE).parts[0]
     waits = folder in LAST or item.name == "test_on_the_kernel"
     return waits, folder not in COMPUTING
 
