@@ -70,6 +70,8 @@ def _halve_at_once(tcb: Tcb, flags: int) -> None:
 
 def end_reduction(tcb: Tcb) -> None:
     """cwnd is ssthresh now, unless the reduction was taken back (tcp_end_cwnd_reduction)."""
+    if tcb.cc.controls:
+        return
     kept = tcb.undo_marker >= 0 or not tcb.host.sysctl.profile.undo
     if tcb.ssthresh < INFINITE_SSTHRESH and (tcb.ca_state == CWR or kept):
         tcb.cwnd = tcb.ssthresh

@@ -11,8 +11,8 @@ from typing import Final
 from tcplab.api.states import State
 from tcplab.tcp import castate, cc, output, rack, retransmit, seq, timers, undo
 from tcplab.tcp.acked import DATA_SACKED, DSACK_TLP, NOT_DUP, SND_UNA_ADVANCED, Acked
-from tcplab.tcp.tcb import CWR, OPEN, TLP, Tcb
-from tcplab.units import SEC, US, Seq
+from tcplab.tcp.tcb import CWR, OPEN, PACING, TLP, Tcb
+from tcplab.units import NEVER, SEC, US, Seq
 
 REF: Final = "RFC 8985 7"
 _PROBE: Final = (3, 4)
@@ -35,6 +35,8 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
     left = tcb.rto if advancing else tcb.rtx[0].sent + tcb.rto - host.now
     if 0 < left < wait:
         wait = left
+    if tcb.pacing:
+        wait += timers.pacing_delay(tcb)
     due = host.now + wait
     if tcb.expires[TLP] != due:
         timers.arm_xmit(tcb, TLP, due, "if no ACK comes, probe whether the tail was lost", REF)
@@ -64,6 +66,8 @@ def _probe(tcb: Tcb) -> bool:
     why = "tail loss probe: no ACK came in two round trips"
     if output.unsent(tcb) and output.push_one(tcb, f"{why}; new data asks for one"):
         return True
+    if tcb.expires[PACING] != NEVER and output.unsent(tcb):
+        return False  # there is new data, but it is too early for it
     last = f"{why}; the last segment again asks for one"
     tcb.rtx[-1].starts = True
     tcb.tlp_retrans = retransmit.again(tcb, len(tcb.rtx) - 1, last, REF)
