@@ -63,4 +63,5 @@ def get_option(sock: socket.socket, name: str) -> Any:
         return struct.unpack("ii", raw)
     if name == "TCP_CONGESTION":
         return raw.rstrip(b"\0").decode()
-    return int.from_bytes(raw, "little", signed=True) if len(raw) == 4 else raw
+    number = len(raw) == 4 or name == "SO_MAX_PACING_RATE"
+    return int.from_bytes(raw, "little", signed=True) if number else raw

@@ -57,9 +57,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
             return False
         acked.flags = SND_UNA_ADVANCED
         tcb.retransmits = 0
-    sample = Sample() if tcb.cc.controls else None
-    if sample is not None:
-        sample.prior_in_flight = tcb.in_flight
+    sample = Sample(tcb.in_flight) if tcb.cc.controls else None
     prior_fack = highest_sack(tcb) if tcb.sack_ok else una
     had_sent, delivered, lost = bool(tcb.rtx), tcb.delivered, tcb.lost
     take_timestamp(tcb, seg)
@@ -99,12 +97,17 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if sample is None:
         cwnd.control(tcb, delivered, tcb.lost - lost, acked.flags)
     else:
-        sample.acked_sacked, sample.losses, sample.rtt_us = delivered, tcb.lost - lost, acked.ca_rtt
-        sample.is_ack_delayed = acked.flags & ACK_MAYBE_DELAYED != 0
-        tcb.cc.control(tcb, sample)
+        _control(tcb, sample, acked, delivered, tcb.lost - lost)
     if acked.rexmit and tcb.state is not State.SYN_SENT:
         recovery.xmit(tcb, acked)
     return True
+
+
+def _control(tcb: Tcb, sample: Sample, acked: Acked, delivered: int, newly_lost: int) -> None:
+    """The controller does all itself (tcp_cong_control with cong_control)."""
+    sample.acked_sacked, sample.losses, sample.rtt_us = delivered, newly_lost, acked.ca_rtt
+    sample.is_ack_delayed = acked.flags & ACK_MAYBE_DELAYED != 0
+    tcb.cc.control(tcb, sample)
 
 
 def _says_nothing(tcb: Tcb, seg: Segment) -> None:

@@ -11,7 +11,7 @@ class Sample:
         "prior_in_flight", "rtt_us",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, prior_in_flight: int = 0) -> None:
         self.delivered = self.interval_us = -1
         """Segments that arrived since the newest of them was sent, and how long that took; -1: no valid sample."""
         self.prior_delivered = 0
@@ -23,5 +23,5 @@ class Sample:
         """Segments that the ACK is the first to tell of."""
         self.losses = 0
         """Segments that were marked lost because of it."""
-        self.prior_in_flight = 0
+        self.prior_in_flight = prior_in_flight
         """What was in flight before it came."""

@@ -405,7 +405,8 @@ class Ours:
         if fd not in self.machine.sockets:
             return {}
         try:
-            found = dict(self.call("getsockopt", fd, "TCP_INFO")) | self.call("getsockopt", fd, "TCP_CC_INFO")
+            found: dict[str, int] = self.call("getsockopt", fd, "TCP_INFO")
+            found = found | self.call("getsockopt", fd, "TCP_CC_INFO")
         except OSError:
             return {}
         memory = self.call("getsockopt", fd, "SO_MEMINFO")
