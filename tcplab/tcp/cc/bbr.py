@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tcplab.api.events import Noted
 from tcplab.tcp.cc.base import GSO_MAX, HZ, Controller, ticks
+from tcplab.tcp.cc.bbr_aggregation import Aggregation
 from tcplab.tcp.cc.bbr_policer import BBR_SCALE, BBR_UNIT, BW_SCALE, BW_UNIT, Policer, octets
 from tcplab.tcp.cc.minmax import WindowedMax
 from tcplab.tcp.rate_sample import Sample
@@ -38,10 +39,6 @@ _CYCLE_RAND: Final = 7
 _CWND_MIN: Final = 4
 _FULL_BW_THRESH: Final = BBR_UNIT * 5 // 4
 _FULL_BW_CNT: Final = 3
-_EXTRA_WIN_RTTS: Final = 5
-_EPOCH_ACKED_MOST: Final = 1 << 20
-_EXTRA_MAX_US: Final = 100_000
-_MOST_EXTRA_RTTS: Final = 0x1F
 _PACING_SHIFT: Final = 10
 _MOST_SEGS: Final = 0x7F
 _NO_RTT: Final = 0xFFFF_FFFF
@@ -55,11 +52,10 @@ class Bbr(Controller):
     """One connection's (struct bbr, whose names these are)."""
 
     __slots__ = (
-        "ack_epoch_acked", "ack_epoch_mstamp", "bw", "cwnd_gain", "cycle_idx", "cycle_mstamp", "extra_acked",
-        "extra_acked_win_idx", "extra_acked_win_rtts", "full_bw", "full_bw_cnt", "full_bw_reached", "has_seen_rtt",
-        "idle_restart", "lt", "min_rtt_stamp", "min_rtt_us", "mode", "next_rtt_delivered", "packet_conservation",
-        "pacing_gain", "prev_ca_state", "prior_cwnd", "probe_rtt_done_stamp", "probe_rtt_round_done", "round_start",
-        "rtt_cnt",
+        "bw", "clumps", "cwnd_gain", "cycle_idx", "cycle_mstamp", "full_bw", "full_bw_cnt", "full_bw_reached",
+        "has_seen_rtt", "idle_restart", "lt", "min_rtt_stamp", "min_rtt_us", "mode", "next_rtt_delivered",
+        "packet_conservation", "pacing_gain", "prev_ca_state", "prior_cwnd", "probe_rtt_done_stamp",
+        "probe_rtt_round_done", "round_start", "rtt_cnt",
     )  # fmt: skip
 
     name = "bbr"
@@ -94,9 +90,7 @@ class Bbr(Controller):
         self.prev_ca_state = "Open"
         self.packet_conservation = False
         self.lt = Policer()
-        self.ack_epoch_mstamp = self.ack_epoch_acked = 0
-        self.extra_acked = [0, 0]
-        self.extra_acked_win_rtts = self.extra_acked_win_idx = 0
+        self.clumps = Aggregation()
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -108,13 +102,15 @@ class Bbr(Controller):
         self.min_rtt_stamp = ticks(tcb.host.now)
         self._init_pacing_rate(tcb)
         self.lt.reset(tcb)
-        self.ack_epoch_mstamp = tcb.host.now // US
+        self.clumps.restart(tcb.host.now // US)
         tcb.pacing = True
 
     def control(self, tcb: Tcb, sample: Sample) -> None:
         """The model first, then what follows from it (bbr_main)."""
         self._update_bw(tcb, sample)
-        self._update_ack_aggregation(tcb, sample)
+        if sample.acked_sacked > 0 and sample.delivered >= 0 and sample.interval_us > 0:
+            now = _delivered_us(tcb)
+            self.clumps.update(self._bw(), now, sample.acked_sacked, tcb.cwnd, self.round_start)
         if self.mode == PROBE_BW and self._is_next_cycle_phase(tcb, sample):
             self._advance_cycle_phase(tcb)
         self._check_full_bw_reached(sample)
@@ -151,8 +147,7 @@ class Bbr(Controller):
         if tcb.rate is not None and not tcb.rate.app_limited:
             return
         self.idle_restart = True
-        self.ack_epoch_mstamp = tcb.host.now // US
-        self.ack_epoch_acked = 0
+        self.clumps.restart(tcb.host.now // US)
         if self.mode == PROBE_BW:
             self._set_pacing_rate(tcb, self._bw(), BBR_UNIT)
         elif self.mode == PROBE_RTT:
@@ -247,33 +242,6 @@ class Bbr(Controller):
             inflight += self._tso_segs_goal(tcb)
         return max(inflight - (self._bw() * wait_us >> BW_SCALE), 0)
 
-    def _ack_aggregation_cwnd(self) -> int:
-        """ACKs come in clumps: so much more keeps the path busy in between (bbr_ack_aggregation_cwnd)."""
-        if not self.full_bw_reached:
-            return 0
-        return min(max(self.extra_acked), self._bw() * _EXTRA_MAX_US // BW_UNIT)
-
-    def _update_ack_aggregation(self, tcb: Tcb, sample: Sample) -> None:
-        """How much more arrived than the bandwidth explains (bbr_update_ack_aggregation)."""
-        if sample.acked_sacked <= 0 or sample.delivered < 0 or sample.interval_us <= 0:
-            return
-        if self.round_start:
-            self.extra_acked_win_rtts = min(_MOST_EXTRA_RTTS, self.extra_acked_win_rtts + 1)
-            if self.extra_acked_win_rtts >= _EXTRA_WIN_RTTS:
-                self.extra_acked_win_rtts = 0
-                self.extra_acked_win_idx ^= 1
-                self.extra_acked[self.extra_acked_win_idx] = 0
-        now = _delivered_us(tcb)
-        expected = self._bw() * max(now - self.ack_epoch_mstamp, 0) // BW_UNIT
-        acked = self.ack_epoch_acked
-        if acked <= expected or acked + sample.acked_sacked >= _EPOCH_ACKED_MOST:
-            acked = expected = 0
-            self.ack_epoch_mstamp = now
-        self.ack_epoch_acked = min(_EPOCH_ACKED_MOST - 1, acked + sample.acked_sacked)
-        extra = min(self.ack_epoch_acked - expected, tcb.cwnd)
-        if extra > self.extra_acked[self.extra_acked_win_idx]:
-            self.extra_acked[self.extra_acked_win_idx] = extra
-
     # --- cwnd ---------------------------------------------------------------------------------------------------------
 
     def _save_cwnd(self, tcb: Tcb) -> None:
@@ -306,8 +274,8 @@ class Bbr(Controller):
         if acked:
             cwnd = self._recover_or_restore(tcb, sample)
             if not self.packet_conservation:
-                target = self._bdp(bw, self.cwnd_gain) + self._ack_aggregation_cwnd()
-                target = self._quantization_budget(tcb, target)
+                clump = self.clumps.cwnd(bw) if self.full_bw_reached else 0
+                target = self._quantization_budget(tcb, self._bdp(bw, self.cwnd_gain) + clump)
                 if self.full_bw_reached:
                     cwnd = min(cwnd + acked, target)
                 elif cwnd < target or tcb.delivered < _INIT_CWND:
