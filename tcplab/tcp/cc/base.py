@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from tcplab.units import MS, Nanos
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from tcplab.tcp.rate_sample import Sample
     from tcplab.tcp.tcb import Tcb
@@ -28,6 +30,7 @@ def ticks(now: Nanos) -> int:
     return now // TICK + 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)  # one's own need not be compiled when the stack is
 class Controller:
     """Loss detection and the rate during recovery live elsewhere (`tcplab.tcp.recovery`).
 
