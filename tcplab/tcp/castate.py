@@ -1,6 +1,7 @@
 """The congestion state and the way down: PRR (RFC 6937; Linux tcp_cwnd_reduction, tcp_enter_cwr).
 
-`Open` and `Disorder` leave cwnd to the congestion controller, so does `Loss`; in `CWR` and `Recovery` PRR sets it.
+`Open` and `Disorder` leave cwnd to the congestion controller, so does `Loss`; in `CWR` and `Recovery` PRR sets it,
+unless the controller controls all itself (`tcplab.tcp.cc.base`).
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ def enter_cwr(tcb: Tcb, why: str) -> None:
         tcb.undo_marker = -1
         init_reduction(tcb, why)
         cc.change_state(tcb, CWR)
-        note(tcb, f"CWR cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", f"{why}: the path is congested; ssthresh is set", REF)
+        if tcb.cc.controls:
+            note(tcb, "CWR", f"{why}: the path is congested; {tcb.cc.name} makes nothing of it", REF)
+        else:
+            shrinks = f"CWR cwnd {tcb.prior_cwnd}>{tcb.ssthresh}"
+            note(tcb, shrinks, f"{why}: the path is congested; ssthresh is set", REF)
 
 
 def note(tcb: Tcb, said: str, why: str, ref: str) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tcplab.units import MS, Nanos
-
 from mypy_extensions import mypyc_attr
+
+from tcplab.units import MS, Nanos
 
 if TYPE_CHECKING:
     from tcplab.tcp.rate_sample import Sample
