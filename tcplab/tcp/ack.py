@@ -73,8 +73,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if seg.sack and tcb.sack_ok:
         scoreboard.tag(tcb, number, seg.sack, una, acked)
         tcb.delivered += acked.sack_delivered
-    tcb.soft_error = 0
-    tcb.probes_out = 0
+    tcb.soft_error = tcb.probes_out = 0
     tcb.rcv_tstamp = host.now
     if not had_sent:
         _nothing_outstanding(tcb, seg, acked)
