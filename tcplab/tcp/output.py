@@ -315,7 +315,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
         if tcb.pending:
             why += "; the ACK that was owed rides on it"
-    if not tcb.rtx:
+    if not tcb.rtx or (tcb.pacing and not tcb.in_flight):
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
     entry.order = tcb.segs_out

@@ -88,17 +88,19 @@ def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
                 stop(tcb, which)
         return
     wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
-    if tcb.pacing:
-        wait += pacing_delay(tcb)
     if since >= 0:
         wait = max(since + wait - tcb.host.now, 0)
+    if tcb.pacing:
+        wait = paced(tcb, wait)
     arm_xmit(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
 
 
-def pacing_delay(tcb: Tcb) -> Nanos:
-    """What may leave only then is answered so much later; in whole ticks, as Linux counts it (tcp_pacing_delay)."""
+def paced(tcb: Tcb, wait: Nanos) -> Nanos:
+    """What pacing holds back is answered so much later: wait for it too, in whole ticks (tcp_pacing_delay)."""
     delay = tcb.wstamp - tcb.host.now
-    return delay - delay % TICK if delay > 0 else 0
+    if delay < TICK:
+        return wait
+    return min(wait + delay - delay % TICK, tcb.host.sysctl.tcp_rto_max_ms * MS)
 
 
 def rearm_rto(tcb: Tcb) -> None:
@@ -123,7 +125,7 @@ def arm_persist(tcb: Tcb) -> None:
     if tcb.user_timeout and tcb.probes_since >= 0:  # it ends the wait exactly
         wait = min(wait, max(tcb.user_timeout - (tcb.host.now - tcb.probes_since), TIMEOUT_MIN))
     if tcb.pacing:
-        wait += pacing_delay(tcb)
+        wait = paced(tcb, wait)
     arm_xmit(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
 
 

@@ -36,7 +36,7 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
     if 0 < left < wait:
         wait = left
     if tcb.pacing:
-        wait += timers.pacing_delay(tcb)
+        wait = timers.paced(tcb, wait)
     due = host.now + wait
     if tcb.expires[TLP] != due:
         timers.arm_xmit(tcb, TLP, due, "if no ACK comes, probe whether the tail was lost", REF)

@@ -34,7 +34,8 @@ def ticks(now: Nanos) -> int:
 class Controller:
     """Loss detection and the rate during recovery live elsewhere (`tcplab.tcp.recovery`).
 
-    A controller must say its `name`, `ssthresh` and `on_ack`; the rest is there for those who want to know.
+    A controller must say its `name`, `ssthresh` and `on_ack`, or `control` in place of it; the rest is there for those
+    who want to know.
     """
 
     __slots__ = ()
