@@ -11,8 +11,8 @@ from typing import Final
 from tcplab.api.states import State
 from tcplab.tcp import castate, cc, output, rack, retransmit, seq, timers, undo
 from tcplab.tcp.acked import DATA_SACKED, DSACK_TLP, NOT_DUP, SND_UNA_ADVANCED, Acked
-from tcplab.tcp.tcb import CWR, OPEN, PACING, TLP, Tcb
-from tcplab.units import NEVER, SEC, US, Seq
+from tcplab.tcp.tcb import CWR, OPEN, TLP, Tcb
+from tcplab.units import SEC, US, Seq
 
 REF: Final = "RFC 8985 7"
 _PROBE: Final = (3, 4)
@@ -66,12 +66,18 @@ def _probe(tcb: Tcb) -> bool:
     why = "tail loss probe: no ACK came in two round trips"
     if output.unsent(tcb) and output.push_one(tcb, f"{why}; new data asks for one"):
         return True
-    if tcb.expires[PACING] != NEVER and output.unsent(tcb):
-        return False  # there is new data, but it is too early for it
+    if tcb.pacing and tcb.wstamp > tcb.host.now and _new_data_fits(tcb):
+        return False  # but it is too early for it
     last = f"{why}; the last segment again asks for one"
     tcb.rtx[-1].starts = True
     tcb.tlp_retrans = retransmit.again(tcb, len(tcb.rtx) - 1, last, REF)
     return tcb.tlp_retrans
+
+
+def _new_data_fits(tcb: Tcb) -> bool:
+    """There is some, and the peer has room for the next segment of it."""
+    rest = output.unsent(tcb)
+    return rest > 0 and seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt) >= min(rest, tcb.mss)
 
 
 def on_ack(tcb: Tcb, number: Seq, acked: Acked) -> None:

@@ -27,24 +27,18 @@ REF: Final = "Linux tcp_bbr.c"
 STARTUP, DRAIN, PROBE_BW, PROBE_RTT = "STARTUP", "DRAIN", "PROBE_BW", "PROBE_RTT"
 
 _BW_RTTS: Final = 10
-_MIN_RTT_WIN: Final = 10 * HZ
-_PROBE_RTT_TICKS: Final = HZ // 5
+_MIN_RTT_WIN, _PROBE_RTT_TICKS = 10 * HZ, HZ // 5
 _MIN_TSO_RATE: Final = 1_200_000 >> 3
 _HIGH_GAIN: Final = BBR_UNIT * 2885 // 1000 + 1
 """2/ln 2: the least that doubles the rate in each round trip."""
-_DRAIN_GAIN: Final = BBR_UNIT * 1000 // 2885
-_CWND_GAIN: Final = BBR_UNIT * 2
+_DRAIN_GAIN, _CWND_GAIN = BBR_UNIT * 1000 // 2885, BBR_UNIT * 2
 _GAINS: Final = (BBR_UNIT * 5 // 4, BBR_UNIT * 3 // 4, *(BBR_UNIT,) * 6)
 _CYCLE_RAND: Final = 7
 _CWND_MIN: Final = 4
-_FULL_BW_THRESH: Final = BBR_UNIT * 5 // 4
-_FULL_BW_CNT: Final = 3
-_PACING_SHIFT: Final = 10
-_MOST_SEGS: Final = 0x7F
-_NO_RTT: Final = 0xFFFF_FFFF
-_FIRST_RTT_US: Final = 1000
-_INIT_CWND: Final = 10
-_INFINITE_SSTHRESH: Final = 0x7FFF_FFFF
+_FULL_BW_THRESH, _FULL_BW_CNT = BBR_UNIT * 5 // 4, 3
+_PACING_SHIFT, _MOST_SEGS = 10, 0x7F
+_FIRST_RTT_US, _NO_RTT = 1000, 0xFFFF_FFFF
+_INIT_CWND, _INFINITE_SSTHRESH = 10, 0x7FFF_FFFF
 _LOSSY: Final = ("Recovery", "Loss")
 
 
