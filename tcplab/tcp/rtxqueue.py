@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tcplab.tcp import chrono, mtu_probe, rack, recovery, rtt, seq, shift, sndbuf, undo
 from tcplab.tcp.acked import (
+    ACK_MAYBE_DELAYED,
     ANY_ACKED,
+    CA_ALERT,
     DATA_ACKED,
     ORIG_SACK_ACKED,
     RETRANS_DATA_ACKED,
@@ -31,6 +33,7 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
         done += 1
     if done < len(rtx) and seq.before(rtx[done].seq, una):
         done += _cut_head(tcb, done)
+    sacked_before = tcb.sacked_out
     first, last = _take(tcb, acked, rtx[:done] if done < len(rtx) else rtx)
     reord = first.seq if first is not None else tcb.snd_nxt
     del rtx[:done]
@@ -41,6 +44,10 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
     if first is not None and last is not None and not acked.flags & RETRANS_DATA_ACKED:
         seq_rtt = (tcb.host.now - first.sent) // US
         acked.ca_rtt = (tcb.host.now - last.sent) // US
+        if done == 1 and not sacked_before and (una - prior_una) & seq.MASK < tcb.mss:
+            alone = acked.prior_delivered + 1 == tcb.delivered
+            if alone and not acked.flags & (CA_ALERT | SYN_ACKED):
+                acked.flags |= ACK_MAYBE_DELAYED
     update_rtt(tcb, acked, seq_rtt)
     if acked.flags & ANY_ACKED:
         acked.flags |= SET_XMIT_TIMER
