@@ -193,6 +193,8 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     tcb.snd_wl1 = seg.seq
     if offered != tcb.snd_wnd:
         tcb.snd_wnd = offered
+        if not tcb.rtx and output.unsent(tcb):  # it was shut: nothing left meanwhile
+            cwnd.restart(tcb)
         negotiate.window_grew(tcb, offered)
     return True
 
