@@ -92,9 +92,6 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         _fin(tcb)
     if tcb.ooo:
         before = tcb.rcv_nxt
-        twice = reassembly.twice(tcb)
-        if twice is not None:
-            sack.duplicate(tcb, *twice, old=True)
         fin = reassembly.advance(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
         if fin:
@@ -115,14 +112,8 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
-    twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
-    if twice is not None:
-        sack.duplicate(tcb, *twice, old=False)
-    delack.measure(tcb, len(seg.payload), seg.flags)
-    if tcb.sack_ok:
-        rcvbuf.grow(tcb, len(seg.payload))
-    if twice is None:
-        rcvbuf.wait(tcb, len(seg.payload))
+    delack.measure(tcb, seg)
+    reassembly.insert(tcb, seg.seq, seg.payload, fin, rcvbuf.HEADERS + len(seg.raw_options))
     if tcb.owner is not None:
         autotune.grow(tcb, tcb.space)
     tcb.pending |= delack.SCHED
@@ -165,8 +156,8 @@ def _fin(tcb: Tcb) -> None:
 
 def _nothing_missing(tcb: Tcb) -> None:
     """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
-    tcb.ooo = tcb.sacks = ()
-    rcvbuf.settle(tcb)
+    reassembly.purge(tcb)
+    tcb.sacks = ()
     tcb.dsack = None
 
 

@@ -66,8 +66,11 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
-    elif seg.payload and seg.ts is not None and tcb.state is ESTABLISHED and len(seg.payload) >= tcb.rcv_mss:
-        autotune.measure_echo(tcb, seg.ts[1])
+    elif seg.ts is not None and tcb.state is ESTABLISHED:
+        if seg.payload:
+            autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
+        else:
+            tcb.rcv_tsecr = seg.ts[1]
     if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:

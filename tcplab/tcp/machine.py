@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import CLOSED, TRANSITIONS, Cause, State
+from tcplab.tcp import reassembly
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import NEVER
 
@@ -50,7 +51,7 @@ def release(tcb: Tcb) -> None:
     if tcb.notices is not None:
         tcb.notices.purge(tcb)
     tcb.sacked_out = tcb.lost_out = tcb.retrans_out = 0
-    tcb.ooo = ()
+    reassembly.purge(tcb)
 
 
 def wake(tcb: Tcb) -> None:
