@@ -84,11 +84,13 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
-        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
+        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options) + old, not old)
         tcb.rcv_nxt = (tcb.rcv_nxt + len(payload)) & MASK
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
     if fin:
+        if not payload and tcb.rcvskbs:  # an sk_buff all the same
+            tcb.host.counters["TcpExtTCPRcvCoalesce"] += 1
         _fin(tcb)
     if tcb.ooo:
         before = tcb.rcv_nxt

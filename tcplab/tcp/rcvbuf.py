@@ -86,12 +86,14 @@ def make_room(tcb: Tcb, first: Seq) -> bool:
 # --- what is queued and read ------------------------------------------------------------------------------------------
 
 
-def queue(tcb: Tcb, octets: bytes, header: int = HEADERS) -> None:
-    """Payload in order: to the reader. A short segment fits into the room that the one before left (tcp_queue_rcv)."""
+def queue(tcb: Tcb, octets: bytes, header: int = HEADERS, joins: bool = True) -> None:
+    """Payload in order: to the reader. A short segment fits into the room that the one before left, if it begins where
+    that one ends (tcp_queue_rcv, tcp_try_coalesce).
+    """
     size = len(octets)
     tcb.rcvq += octets
     skbs = tcb.rcvskbs
-    if skbs and size <= skbs[-1][2]:
+    if skbs and size <= skbs[-1][2] and joins:
         skbs[-1][0] += size
         skbs[-1][2] -= size
         tcb.host.counters["TcpExtTCPRcvCoalesce"] += 1
@@ -108,12 +110,12 @@ def _hold(tcb: Tcb, segment: list[int]) -> None:
         tcb.rcvskbs = [segment]
 
 
-def moved(tcb: Tcb, octets: bytes, memory: int, room: int) -> None:
+def moved(tcb: Tcb, octets: bytes, memory: int, room: int, joins: bool) -> None:
     """Payload that waited is in order now, and so is its memory, unless it fits into the room before it."""
     size = len(octets)
     tcb.rcvq += octets
     skbs = tcb.rcvskbs
-    if skbs and size <= skbs[-1][2]:
+    if skbs and size <= skbs[-1][2] and joins:
         skbs[-1][0] += size
         skbs[-1][2] -= size
         tcb.rmem_alloc -= memory

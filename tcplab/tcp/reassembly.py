@@ -99,7 +99,7 @@ def advance(tcb: Tcb) -> bool:
             tcb.rmem_alloc -= held.memory
             continue
         old = seq.diff(tcb.rcv_nxt, held.seq)
-        rcvbuf.moved(tcb, held.octets[old:] if old else held.octets, held.memory, held.room)
+        rcvbuf.moved(tcb, held.octets[old:] if old else held.octets, held.memory, held.room, not old)
         tcb.rcv_nxt = seq.add(held.end, -held.fin)  # whoever takes the FIN counts it
         fin = held.fin
         if fin:

@@ -33,12 +33,6 @@ SCRIPTS = [
     *(path for pattern in ALSO for path in sorted(PACKETS.glob(f"{pattern}.pkt")) if fast_enough(path)),
 ]
 NAMES = [str(path.relative_to(HERE.parent)) for path in SCRIPTS]
-NOT_YET = {
-    "12-loss/slow-start*": "a real round trip of some microseconds more may end a burst elsewhere: now and then it",
-    "13-zero-window/fills-and-opens*": "cwnd of a sender that the window limits",
-    "ooo/overlap-above*": "the memory of segments that overlap",
-}
-"""Known, and not meant to stay: a script may differ in this."""
 WORKERS = 12
 SEED = 7
 Judged = tuple[bool, str, frozenset[str]]
@@ -69,11 +63,6 @@ def seconds(path: Path) -> float:
     return total + sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
 
 
-def not_yet(path: Path) -> str:
-    """In what it may differ."""
-    return next((why for pattern, why in NOT_YET.items() if path.match(pattern)), "")
-
-
 @pytest.fixture(scope="module")
 def judged() -> dict[Path, Judged]:
     """All of them, the longest first."""
@@ -84,7 +73,7 @@ def judged() -> dict[Path, Judged]:
         found = dict(zip(scripts, pool.map(judge, scripts), strict=True))
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as alone:
         for _ in range(2):
-            again = [path for path, (good, _, _) in found.items() if not good and not not_yet(path)]
+            again = [path for path, (good, _, _) in found.items() if not good]
             found.update(zip(again, alone.map(judge, again), strict=True))
     return found
 
@@ -92,8 +81,6 @@ def judged() -> dict[Path, Judged]:
 @pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)
 def test_no_difference_that_is_not_meant(path: Path, judged: dict[Path, Judged]) -> None:
     good, text, _ = judged[path]
-    if not good and not_yet(path):
-        pytest.xfail(f"{not_yet(path)} is not Linux's yet:\n{text}")
     assert good, text
 
 
