@@ -5,6 +5,7 @@ from __future__ import annotations
 from tcplab.tcp import input as segment_input
 from tcplab.tcp import timeouts
 from tcplab.tcp.tcb import Tcb
+from tcplab.wire.tcp import Segment
 
 
 class Connection(Tcb):
@@ -12,5 +13,8 @@ class Connection(Tcb):
 
     __slots__ = ()
 
-    on_segment = segment_input.segment_arrives
-    on_timer = timeouts.on_timer
+    def on_segment(self, seg: Segment) -> None:
+        segment_input.segment_arrives(self, seg)
+
+    def on_timer(self) -> None:
+        timeouts.on_timer(self)

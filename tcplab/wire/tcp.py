@@ -12,7 +12,14 @@ from tcplab.wire.checksum import residue
 from tcplab.wire.errors import WireError
 
 HEADER: Final = 20
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
+FIN: Final = 1
+SYN: Final = 2
+RST: Final = 4
+PSH: Final = 8
+ACK: Final = 16
+URG: Final = 32
+ECE: Final = 64
+CWR: Final = 128
 PROTO: Final = 6
 
 _HEADER: Final = Struct("!HHIIHHHH")

@@ -8,9 +8,12 @@ import pytest
 from support.pair import Pair, gaps
 
 from tcplab.rng import Stream
-from tcplab.tcp.isn import IsnSource
 from tcplab.units import MS, SEC
 from tcplab.wire.tcp import SYN, Segment
+
+PORT = 40_000
+ABOUT_TO_WRAP = 0xFFFF_FF00
+NS_PER_ISN = 64
 
 
 def transfer(pair: Pair, size: int, client: int, server: int, limit: int = 2000) -> bytes:
@@ -48,17 +51,14 @@ def test_a_body_survives_loss(seed: int, sack: int) -> None:
 def test_sequence_numbers_may_wrap() -> None:
     pair = Pair()
     listener = pair.listen()
-    pair.a.isn = AboutToWrap(Stream(1, "test"))
-    client = pair.connect()
+    now = pair.a.isn.isn(0, pair.a.addr, PORT, pair.b.addr, 80)
+    pair.run((ABOUT_TO_WRAP - now) % 2**32 * NS_PER_ISN)
+    client = pair.connect(local=PORT)
+    assert pair.conn("a").iss == ABOUT_TO_WRAP
     pair.run(20 * MS)
     fd, _ = pair.call("b", "accept", listener)  # type: ignore[misc]
     transfer(pair, 100_000, client, fd)
-    assert pair.conn("a").snd_nxt < 0xFFFF_FF00
-
-
-class AboutToWrap(IsnSource):
-    def isn(self, *_: object) -> int:
-        return 0xFFFF_FF00
+    assert pair.conn("a").snd_nxt < ABOUT_TO_WRAP
 
 
 def lose_nth_data(*which: int):  # type: ignore[no-untyped-def]

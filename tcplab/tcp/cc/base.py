@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from tcplab.tcp.tcb import Tcb
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)  # one's own need not be compiled when the stack is
 class Controller:
     """Loss detection and the rate during recovery live elsewhere (`tcplab.tcp.recovery`).
 
