@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tcplab.tcp.autotune import Receiver
     from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.minmax import Minmax
     from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
     from tcplab.tcp.rate import Rate
@@ -137,8 +138,8 @@ class Tcb:
         "rate", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tsecr", "rcv_tstamp", "rcv_wnd",
         "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist",
         "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits",
-        "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_seq", "rttvar", "rtx",
-        "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
+        "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_mins", "rtt_seq", "rttvar",
+        "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
         "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
         "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh",
         "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off",
@@ -281,6 +282,8 @@ class Tcb:
         self.mdev = self.mdev_max = self.rttvar = 0
         self.rtt_seq: Seq = 0
         self.rtt_min = 0
+        """The least round trip lately, microseconds; and what it is made of."""
+        self.rtt_mins: Minmax | None = None
         self.backoff = 0
         self.retransmits = 0
         """Unanswered repeats in a row (icsk_retransmits)."""
