@@ -16,8 +16,10 @@ def enter(tcb: Tcb, cause: Cause, why: str, ref: str = "") -> None:
     old = tcb.state
     tcb.state = TRANSITIONS[old, cause]
     host = tcb.host
-    if old in _CURR_ESTAB and tcb.state is CLOSED:
+    was_open = old in _CURR_ESTAB
+    if was_open and tcb.state is CLOSED:
         host.counters["TcpEstabResets"] += 1
+    host.counters["TcpCurrEstab"] += (tcb.state in _CURR_ESTAB) - was_open
     if host.tracing:
         host.emit(StateChanged(host.now, host.name, tcb.label, old.value, tcb.state.value, why, ref))
 

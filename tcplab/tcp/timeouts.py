@@ -65,6 +65,7 @@ def _retransmit(tcb: Tcb) -> None:
     waited = tcb.rto
     if _write_timeout(tcb):
         return
+    host.counters["TcpExtTcpTimeoutRehash"] += 1
     _count_failure(tcb)
     recovery.enter_loss(tcb)
     tcb.retransmits += 1
