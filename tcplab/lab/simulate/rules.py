@@ -18,6 +18,7 @@ from tcplab.tcp.tcb import COMPRESS, DELACK, PERSIST, REO, RTO, TLP, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 
+_OPEN: Final = (State.ESTABLISHED, State.CLOSE_WAIT)
 _SENDING: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 _LARGEST: Final = rcvbuf.truesize(65_535)[0]
 _MOST_AHEAD: Final = 65_535
@@ -60,13 +61,16 @@ class Keeper:
         """Now and then: counters only grow, and the parts are not more than the whole."""
         host = self.host
         for name, value in host.counters.items():
-            if value < self._counted.get(name, 0):
+            if value < self._counted.get(name, 0) and name != "TcpCurrEstab":
                 _fail("a counter fell", host.name, f"{name} {value}")
         self._counted = dict(host.counters)
         get = host.counters.get
         sent, resets = get("TcpOutSegs", 0), get("TcpOutRsts", 0)
         if resets > sent:
             _fail("counters do not add up", host.name, f"{resets} resets of {sent}")
+        opened = sum(isinstance(flow, Tcb) and flow.state in _OPEN for flow in host.flows.values())
+        if opened != get("TcpCurrEstab", 0):
+            _fail("TcpCurrEstab", host.name, f"{get('TcpCurrEstab', 0)}, but {opened} are")
         self._seen = {key: seen for key, seen in self._seen.items() if not seen[0].over}
 
     def _never_back(self, tcb: Tcb) -> None:
