@@ -67,7 +67,10 @@ FORMS: Final = (
     Form("HOST getsockopt SOCKET OPTION", "ask for a socket option"),
     Form("HOST tcp_info SOCKET", "all that TCP_INFO tells of a connection, or of the listener on a port"),
     Form("HOST sysctl SETTING", "set one of the host's knobs: a sysctl tcp_syn_retries=3"),
-    Form("HOST profile PROFILE", "speak TCP as textbook says, or as linux-6 does; all its knobs are set anew"),
+    Form(
+        "HOST profile PROFILE",
+        "speak TCP as textbook says, as rfc793 did, or as linux-6 does; all its knobs are set anew",
+    ),
     Form("HOST serve SERVICE PORT [backlog=NUMBER]", "run a server: echo or http"),
     Form(f"drop DIR {_RULE}", "lose the segments that match: all, the nth, or by chance"),
     Form(f"delay DIR TIME [jitter=TIME] {_RULE}", "hold the segments that match for a while"),

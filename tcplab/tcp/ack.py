@@ -51,7 +51,10 @@ def process(tcb: Tcb, seg: Segment) -> bool:
             if seq.before(number, una):
                 return _old(tcb, seg, acked)
             host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
-            output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+            if host.sysctl.profile.challenge:
+                output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+            else:
+                output.send_ack(tcb, "ACK of data never sent: it says what was", "RFC 793 p. 72")
             return False
         acked.flags = SND_UNA_ADVANCED
         tcb.retransmits = 0
@@ -152,7 +155,8 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
 
     So is one of octets that were never sent, however near (Linux compares with bytes_acked as well).
     """
-    if seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked))):
+    far = seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked)))
+    if far and tcb.host.sysctl.profile.challenge:
         why = "ACK older than any window or than our first octet"
         if not _predicted(tcb, seg):
             output.challenge_ack(tcb, why, "RFC 5961 5.2")
