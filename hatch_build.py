@@ -20,6 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 COMPILED = ("units.py", "rng.py", "wire/*.py", "tcp/*.py", "tcp/cc/*.py", "host/*.py", "link/*.py")
 """What runs for each segment."""
 ENGINES = ("apps.py", "fabric_memory.py", "fabric_veth.py", "loop.py", "world.py")
+HEIRS = ("lab/simulate/rough.py",)
+"""What derives from a compiled class is compiled with it."""
 AS_THEY_ARE = ("wire/__init__.py", "tcp/__init__.py", "host/__init__.py", "link/__init__.py", "tcp/sysctl.py")
 """Nothing but words; and a class whose slots are made from a table, which mypyc does not know."""
 SETUP = """
@@ -50,7 +52,7 @@ class CompiledStack(BuildHookInterface[Any]):
         shutil.copytree(root / "tcplab", place / "tcplab", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         package = place / "tcplab"
         chosen = {path for pattern in COMPILED for path in package.glob(pattern)}
-        chosen |= {package / "engines" / name for name in ENGINES}
+        chosen |= {package / "engines" / name for name in ENGINES} | {package / name for name in HEIRS}
         chosen -= {package / name for name in AS_THEY_ARE}
         (place / "mypy.ini").write_text("[mypy]\nignore_missing_imports = true\n")
         files = sorted(str(path.relative_to(place)) for path in chosen)
