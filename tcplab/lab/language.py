@@ -75,6 +75,7 @@ FORMS: Final = (
     Form(f"drop DIR {_RULE}", "lose the segments that match: all, the nth, or by chance"),
     Form(f"delay DIR TIME [jitter=TIME] {_RULE}", "hold the segments that match for a while"),
     Form(f"dup DIR {_RULE}", "send the segments that match twice"),
+    Form(f"ce DIR {_RULE}", "mark the segments that match as a congested router does, if they speak ECN"),
     Form("clear", "take all rules off the wire"),
     Form("inject flood HOST:PORT rate=RATE count=COUNT", "SYNs from forged addresses, at most 10000"),
     Form("inject rst NAME to=HOST [seq=SEQ]", "forge a RST; seq: exact, in-window, outside, or +N, -N from RCV.NXT"),
