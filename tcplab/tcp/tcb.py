@@ -142,9 +142,9 @@ class Tcb:
         "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
         "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
         "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh",
-        "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off",
-        "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss",
-        "user_timeout", "write_pending", "wscale_ok", "wstamp",
+        "state", "syn_data_acked", "syn_retries", "thin_lto", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans",
+        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp",
+        "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -294,6 +294,8 @@ class Tcb:
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
+        self.thin_lto = False
+        """TCP_THIN_LINEAR_TIMEOUTS."""
         self.tlp_high_seq: Seq = 0
         """snd_nxt when a tail loss probe was sent that nothing was heard of; 0: none is on its way."""
         self.tlp_retrans = False
