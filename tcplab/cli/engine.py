@@ -18,7 +18,7 @@ from tcplab.lab.errors import LabError
 @click.command("engine", hidden=True)
 @click.option("--fd", type=int, required=True)
 @click.option("--lab")
-@click.option("--engine", type=click.Choice(["auto", "veth", "sim"]), default="auto")
+@click.option("--engine", type=click.Choice(["auto", "veth", "sim", "replay"]), default="auto")
 @options.seed
 @click.option("--rate", type=options.rate, metavar="N[/D]")
 def command(fd: int, lab: str | None, engine: str, seed: int | None, rate: tuple[int, int] | None) -> int:

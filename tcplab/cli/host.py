@@ -27,9 +27,14 @@ class Hosted:
 def open_lab(lab: str | None, engine: str, seed: int | None, door: bool) -> Hosted:
     """Build the lab `lab` (an id, a file, or None: free play). Raises EngineError, LabError.
 
-    `engine` auto: veth where it works, else sim with a notice. The door is opened before the lab has any namespace of
-    its own, because it must be in that of the others.
+    `engine` auto: veth where it works, else sim with a notice; replay: `lab` names a simulated world. The door is
+    opened before the lab has any namespace of its own, because it must be in that of the others.
     """
+    if engine == "replay":
+        from tcplab.lab.simulate.watch import Replay
+
+        guests, listener = Guests(), open_door() if door else None
+        return Hosted(Replay(lab or ""), guests, listener)
     source = load(lab)
     notice = ""
     if engine == "auto":

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from tcplab.cli import exits
+from tcplab.cli import exits, options
 
 if TYPE_CHECKING:
     from tcplab.lab.simulate.many import Finding, Total
-    from tcplab.lab.simulate.plan import Plan
     from tcplab.lab.simulate.play import Verdict
 
 _DEFAULT: Final = 200
@@ -26,21 +24,24 @@ _EVERY: Final = 100
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="How long at most.")
 @click.option("--replay", metavar="SEED[:MASK]|FILE", help="One world again: a seed, what a finding names, or a plan.")
 @click.option("--trace", is_flag=True, help="With --replay: every event, one JSON object a line.")
+@click.option("--screen", is_flag=True, help="With --replay: on the screen, up to where it fails.")
 @click.option("--plan", "show_plan", is_flag=True, help="With --replay: only the plan, as JSON: a file for --replay.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per failing seed, and one for all.")
 def command(
-    seeds: int | None, first: int, jobs: int, minutes: float | None, replay: str | None, trace: bool, show_plan: bool,
-    as_json: bool,
+    seeds: int | None, first: int, jobs: int, minutes: float | None, replay: str | None, trace: bool, screen: bool,
+    show_plan: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Play worlds at random: two hosts, applications of all habits, a wire that loses, copies, holds and damages.
 
     Every octet must arrive once and in order, every error must have a cause, and nothing may be left behind. A world
     that fails is shrunk to the least that still fails. Exit code 0: nothing was found, 1: something was.
     """
+    if screen and replay is not None:
+        return _watch(replay)
     if replay is not None:
         return _replay(replay, trace, show_plan, as_json)
-    if trace or show_plan:
-        raise exits.Refused("--trace and --plan go with --replay", exits.USAGE)
+    if trace or screen or show_plan:
+        raise exits.Refused("--trace, --screen and --plan go with --replay", exits.USAGE)
     from tcplab.lab.simulate import many
 
     total = many.Total()
@@ -69,7 +70,7 @@ def _tell(finding: Finding, as_json: bool) -> None:
     click.echo(f"  the least that fails so: {len(finding.least)} of {finding.items} items")
     for item in finding.least:
         click.echo(f"    {text(item)}")
-    click.echo(f"  again: tcplab simulate --replay {finding.replay} --trace\n")
+    click.echo(f"  again: tcplab simulate --replay {finding.replay} --screen    (or --trace)\n")
 
 
 def _sum_up(total: Total, first: int, as_json: bool) -> None:
@@ -84,26 +85,13 @@ def _sum_up(total: Total, first: int, as_json: bool) -> None:
     )
 
 
-def _plan(replay: str) -> Plan:
-    import msgspec
-
-    from tcplab.lab.simulate import many
-    from tcplab.lab.simulate.plan import Plan
-
-    try:
-        if Path(replay).is_file():
-            return msgspec.json.decode(Path(replay).read_bytes(), type=Plan)
-        return many.named(replay)
-    except (ValueError, msgspec.MsgspecError) as wrong:
-        raise exits.Refused(f"{replay}: neither a seed, nor SEED:MASK, nor a plan ({wrong})", exits.USAGE) from None
-
-
 def _replay(replay: str, trace: bool, show_plan: bool, as_json: bool) -> int:
     import msgspec
 
+    from tcplab.lab.simulate.many import load
     from tcplab.lab.simulate.play import Play
 
-    plan = _plan(replay)
+    plan = load(replay)
     if show_plan:
         click.echo(msgspec.json.format(msgspec.json.encode(plan), indent=2).decode())
         return exits.PASSED
@@ -113,6 +101,17 @@ def _replay(replay: str, trace: bool, show_plan: bool, as_json: bool) -> int:
         click.echo(msgspec.json.encode(event).decode())
     _say(verdict, as_json or trace)
     return exits.FAILED if verdict.kind else exits.PASSED
+
+
+def _watch(replay: str) -> int:
+    from tcplab.cli import start
+    from tcplab.lab.session import spawn_engine
+    from tcplab.lab.simulate.many import load
+
+    if not options.on_terminal():
+        raise exits.Refused(f"the screen needs a terminal; without one: --replay {replay} --trace", exits.USAGE)
+    load(replay)
+    return start.show(spawn_engine(replay, "replay"))
 
 
 def _say(verdict: Verdict, as_json: bool) -> None:

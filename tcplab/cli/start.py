@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from tcplab.cli import exits, options
+
+if TYPE_CHECKING:
+    from tcplab.lab.session import Remote
 
 
 @click.command("start")
@@ -38,6 +41,17 @@ def command(lab: str | None, engine: str | None, seed: int | None, rate: tuple[i
                 _again_as_root(ended.why)
             raise
         return app.run(session, notice)
+    finally:
+        session.close()
+
+
+def show(session: Remote) -> int:
+    """The screen of a session."""
+    try:
+        _be_a_person()
+        from tcplab.tui import app
+
+        return app.run(session, session.ready().text)
     finally:
         session.close()
 

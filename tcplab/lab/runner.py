@@ -9,6 +9,7 @@ import msgspec
 
 from tcplab.api.events import AnyEvent, Ended, Marked, Ran, Stopped
 from tcplab.api.messages import Reply
+from tcplab.api.plan import Plan
 from tcplab.api.views import CheckView, LabView
 from tcplab.engines.errors import EngineError
 from tcplab.engines.loop import Handle
@@ -41,7 +42,7 @@ class Runner:
     def _open(self, source: Source) -> None:
         """Build the world of `source`, at the beginning of its script."""
         plan = source.plan if self._seed is None else msgspec.structs.replace(source.plan, seed=self._seed)
-        self.world = World(plan, self.engine)
+        self.world = self._build(plan)
         self.source = source
         self.stage = Stage(self.world)
         self.record = checks.Record(self.world.events, {}, self.stage.names)
@@ -56,6 +57,10 @@ class Runner:
         self._cached: tuple[CheckView, ...] = ()
         self.world.subscribe(self._listen)
         self.world.loop.at(0, self._go, "script: begin")
+
+    def _build(self, plan: Plan) -> World:
+        """The world of a plan."""
+        return World(plan, self.engine)
 
     def close(self) -> None:
         """Give the world back."""
@@ -72,6 +77,11 @@ class Runner:
     def ended(self) -> bool:
         """The script is at its end, or failed."""
         return self.phase in ("done", "error")
+
+    @property
+    def halted(self) -> bool:
+        """Time must not go on by itself: the script waits for an answer."""
+        return bool(self.asking)
 
     @property
     def passed(self) -> bool | None:
@@ -290,4 +300,4 @@ class Runner:
         if span is None:
             loop.step()
         else:
-            loop.run_until(loop.now + span, unless=lambda: bool(self.asking))
+            loop.run_until(loop.now + span, unless=lambda: self.halted)

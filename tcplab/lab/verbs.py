@@ -62,7 +62,7 @@ def _next(runner: Runner, command: Command) -> str:
     before = stage.changes
 
     def found() -> bool:
-        return stage.changes != before or bool(runner.asking)
+        return stage.changes != before or runner.halted
 
     limit = loop.now + FURTHEST
     while not found() and loop.next_event()[0] <= limit:

@@ -1,4 +1,5 @@
-"""Side by side in one run: bulk and connects of our two hosts on sim and on veth, and of the kernel's TCP.
+"""Side by side in one run: bulk and connects of our two hosts on sim and on veth, of the kernel's TCP, and of programs
+in Python that know no TCP.
 
     pytest tests/bench --benchmark-only            # prints
     pytest tests/bench --benchmark-only --readme   # and writes the table of the README
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bare_pair import bulk as bare_bulk
 from kernel_peer import bulk as kernel_bulk
 from kernel_peer import connects as kernel_connects
 from support.quick import Quick
@@ -110,10 +112,13 @@ def one_connects(engine: str, count: int) -> float:
     return count / spent
 
 
-@pytest.mark.parametrize("engine", [pytest.param("kernel", marks=needs_namespaces), *ENGINES])
+BARE = "bare Python, no TCP, two processes"
+OTHERS = {"kernel": (kernel_bulk, BULK * 16), BARE: (bare_bulk, BULK * 4)}
+
+
+@pytest.mark.parametrize("engine", [*(pytest.param(name, marks=needs_namespaces) for name in OTHERS), *ENGINES])
 def test_bulk(engine: str, best: Best, report: Report) -> None:
-    size = BULK * 16 if engine == "kernel" else BULK
-    measure = kernel_bulk if engine == "kernel" else lambda octets: one_bulk(engine, octets)
+    measure, size = OTHERS.get(engine, (lambda octets: one_bulk(engine, octets), BULK))
     report("bulk, one connection", engine, best(lambda: measure(size)) / 1e6, "MB/s")
 
 

@@ -58,7 +58,7 @@ def test_the_handshake_is_the_kernels(tcplab, seats: str) -> None:
 def test_a_difference_is_found(tcplab, tmp_path: Path) -> None:
     """Without a tolerance the kernel's timers are late, each time."""
     (tmp_path / "ladder.lab").write_text(
-        "a sysctl tcp_syn_retries=1\ndrop a>b flags=S\na connect b:80 as c1\nwait 4s\n"
+        "a sysctl tcp_syn_retries=1\ndrop a>b flags=S\na connect b:80 as c1\nwait 1500ms\n"
     )
     done = tcplab("compare", str(tmp_path / "ladder.lab"), "--tolerance", "0", "--json")
     found = json.loads(done.stdout)

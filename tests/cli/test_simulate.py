@@ -57,6 +57,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         (("--replay", "7:xyz"), "neither a seed"),
         (("--replay", str(tmp_path / "wrong.json")), "nor a plan"),
         (("--trace",), "go with --replay"),
+        (("--screen",), "go with --replay"),
+        (("--replay", "7", "--screen"), "needs a terminal"),
     ):
         done = simulate(*words)
         assert done.returncode == 2, done.stdout + done.stderr

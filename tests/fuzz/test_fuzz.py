@@ -49,7 +49,7 @@ def test_what_fails_is_cut_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A bug that is put into the stack is found, written down, and fails again."""
     monkeypatch.setattr(run, "_CUTTING", 0.3)
     monkeypatch.setattr(reassembly, "insert", lambda *_: 1 // 0)
-    given = type("Given", (), {"target": "segments", "found": tmp_path, "minutes": 0.06, "seed": 3})
+    given = type("Given", (), {"target": "segments", "found": tmp_path, "minutes": 0.03, "seed": 3})
     assert run._at_random(given) == 1  # type: ignore[arg-type]
     (first, *_) = sorted(tmp_path.iterdir())
     with pytest.raises(ZeroDivisionError):

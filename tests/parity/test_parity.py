@@ -1,28 +1,20 @@
 """Our TCP beside the kernel's: small scripts in the lab's language, and packet scripts, each without a difference
 but those that are meant. The folders are the sections of what was measured on Linux.
-
-The kernel takes its time: the scripts run side by side, in forked processes. What fails beside others is tried again
-alone: a busy machine makes a kernel late.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import re
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from parity.judge import Judged
+from support.beside import Beside
 
-from tcplab.lab.compare import align, drilled, fidelity, report, runs
-from tcplab.lab.exercise import load
-
-
-def fast_enough(path: Path) -> bool:
-    """Whether the kernel can run it at all."""
-    return "\n// Kernel: " not in f"\n{path.read_text()}"
-
+from tcplab.lab.compare import fidelity
+from tcplab.lab.drill import drill
 
 HERE = Path(__file__).parent
 PACKETS = HERE.parent / "pkt"
@@ -30,61 +22,43 @@ ALSO = ("opening/closed-*", "opening/listen-*", "opening/rst-*", "rfc5961/*", "o
 """Packet scripts of the drill that are compared as well: what no lab can send (sections 3, 8, 10 and 15)."""
 SCRIPTS = [
     *sorted(path for path in HERE.rglob("*") if path.suffix in (".lab", ".pkt")),
-    *(path for pattern in ALSO for path in sorted(PACKETS.glob(f"{pattern}.pkt")) if fast_enough(path)),
+    *(path for glob in ALSO for path in sorted(PACKETS.glob(f"{glob}.pkt")) if not drill.mark(path.read_text())),
 ]
-NAMES = [str(path.relative_to(HERE.parent)) for path in SCRIPTS]
-WORKERS = 12
-SEED = 7
-Judged = tuple[bool, str, frozenset[str]]
-"""Whether there is no unexplained difference; the report; the entries of the fidelity table that were needed."""
+NAMES = {str(path.relative_to(HERE.parent)): path for path in SCRIPTS}
+BY_CHANCE = {"psh-on-bursts"}
+"""Differences that real time makes in some runs only."""
+_RUNS: list[tuple[list[Path], Beside]] = []
 
 pytestmark = pytest.mark.root
 
 
-def judge(path: Path) -> Judged:
-    """Compare one script."""
-    if path.suffix == ".pkt":
-        ours, linux = drilled.both(path)
-    else:
-        source = load(str(path))
-        linux = runs.linux(source, SEED)
-        ours = runs.ours(source, SEED)
-    found = align.compare(ours, linux, align.Tolerance())
-    unexplained = fidelity.explain(found)
-    text = report.as_text(report.of(path.name, "both", "Linux", found, unexplained, linux))
-    return unexplained == 0, text, frozenset(one.id for one in found.differences() if one.id)
-
-
-def seconds(path: Path) -> float:
-    """How long the script says that it takes."""
-    text = path.read_text()
-    waits = re.findall(r"^wait ([\d.]+)(m?)s", text, re.M)
-    total = sum(float(number) / (1000 if unit else 1) for number, unit in waits)
-    return total + sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
+def begin_beside(names: list[str]) -> Callable[[], None] | None:
+    """Compare the scripts of the chosen tests."""
+    if os.geteuid() != 0:
+        return None
+    wanted = [path for name, path in NAMES.items() if any(f"[{name}]" in test for test in names)]
+    if not wanted or len(wanted) < len(names):  # another test wants all
+        wanted = SCRIPTS
+    _RUNS.append((wanted, Beside(str(HERE / "judge.py"), *map(str, wanted))))
+    return _RUNS[0][1].stop
 
 
 @pytest.fixture(scope="module")
 def judged() -> dict[Path, Judged]:
-    """All of them, the longest first."""
-    if os.geteuid() != 0:
+    """What became of them."""
+    if not _RUNS and begin_beside([]) is None:
         pytest.skip("the kernel's TCP is compared as root only")
-    scripts = sorted(SCRIPTS, key=seconds, reverse=True)
-    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("fork")) as pool:
-        found = dict(zip(scripts, pool.map(judge, scripts), strict=True))
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as alone:
-        for _ in range(2):
-            again = [path for path, (good, _, _) in found.items() if not good]
-            found.update(zip(again, alone.map(judge, again), strict=True))
-    return found
+    scripts, run = _RUNS[0]
+    return dict(zip(scripts, (msgspec.json.decode(line, type=Judged) for line in run.lines()), strict=True))
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=NAMES)
+@pytest.mark.parametrize("path", NAMES.values(), ids=NAMES)
 def test_no_difference_that_is_not_meant(path: Path, judged: dict[Path, Judged]) -> None:
-    good, text, _ = judged[path]
-    assert good, text
+    found = judged[path]
+    assert found.good, found.text
 
 
 def test_every_difference_that_is_meant_is_one(judged: dict[Path, Judged]) -> None:
-    needed = frozenset[str]().union(*(ids for _, _, ids in judged.values()))
-    told = {one.id for one in fidelity.table() if any(sign.kind != "field" for sign in one.sign)}  # those are chance
+    needed = frozenset[str]().union(*(found.needed for found in judged.values()))
+    told = {one.id for one in fidelity.table() if one.sign} - BY_CHANCE
     assert told <= needed, "these do not show in any script: either they are gone, or a script is missing"

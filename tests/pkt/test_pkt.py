@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.beside import Beside
 
 from tcplab.lab.drill import drill, parser
 from tcplab.lab.drill.ours import Ours
@@ -21,8 +21,9 @@ from tcplab.lab.drill.runner import Runner
 HERE = Path(__file__).parent
 SCRIPTS = sorted(HERE.rglob("*.pkt"))
 NAMES = [str(path.relative_to(HERE)) for path in SCRIPTS]
-NOT_ON_THE_KERNEL = re.compile(r"^// Kernel: \S.{10,}$", re.MULTILINE)
-_JOBS = 16
+ON_THE_KERNEL = [path for path in SCRIPTS if not drill.mark(path.read_text())]
+_JOBS = 12
+_RUNS: list[Beside] = []
 _EXPECTED = re.compile(
     r"""
       (?<=\ >\ )(?P<seq>(?:\d+>\d+\ )?[SFPRUEW.]+\ \d+:\d+\(\d+\).*)  # a segment of the host
@@ -44,6 +45,7 @@ def test_exact_on_ours(path: Path) -> None:
 def test_each_says_what_it_is_about(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert lines[0].startswith("// "), "the first line says what the script is about"
+    assert all(len(why) > 10 for why in [drill.mark(path.read_text())] if why), "a mark says why"
     assert sum(line.startswith("//") or line.strip().startswith("//") for line in lines) >= 2, "prose between packets"
 
 
@@ -78,24 +80,30 @@ def test_one_wrong_number_fails(path: Path) -> None:
             Runner(script, Ours(script.options), exact=True).run()
 
 
-def _on_kernel(paths: list[Path], jobs: int) -> dict[Path, str]:
-    """What is said of those that fail. A small process of its own: this one's memory would make it late."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tcplab", "drill", "--stack", "kernel", "--json", "--jobs", str(jobs), *map(str, paths)],
-        capture_output=True, text=True, check=False, timeout=500, cwd=HERE.parents[1],
-    )  # fmt: skip
-    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [verdict["file"] for verdict in verdicts] == [str(path) for path in paths], done.stderr
+def _begin(paths: list[Path], jobs: int) -> Beside:
+    return Beside("-m", "tcplab", "drill", "--stack", "kernel", "--json", "--jobs", str(jobs), *map(str, paths))
+
+
+def _failed(run: Beside) -> dict[Path, str]:
+    """What is said of those that fail."""
+    verdicts = [json.loads(line) for line in run.lines()]
     return {Path(verdict["file"]): verdict["text"] for verdict in verdicts if verdict["status"] != drill.PASSED}
+
+
+def begin_beside(names: list[str]) -> Callable[[], None] | None:
+    """All that the kernel can run in its own time."""
+    if os.geteuid() != 0 or test_on_the_kernel.__name__ not in names:
+        return None
+    _RUNS.append(_begin(ON_THE_KERNEL, _JOBS))
+    return _RUNS[0].stop
 
 
 @pytest.mark.root
 def test_on_the_kernel() -> None:
-    """All that the kernel can run in its own time. What fails beside others is tried again alone, twice."""
-    if os.geteuid() != 0:
+    """What fails beside others is tried again alone, twice."""
+    if not _RUNS and begin_beside([test_on_the_kernel.__name__]) is None:
         pytest.skip("the kernel's TCP is drilled as root only")
-    paths = [path for path in SCRIPTS if not NOT_ON_THE_KERNEL.search(path.read_text())]
-    failed = _on_kernel(paths, _JOBS)
+    failed = _failed(_RUNS[0])
     for _ in range(2):
-        failed = _on_kernel(list(failed), 1) if failed else failed
-    assert not failed, f"{len(failed)} of {len(paths)} fail on the kernel:\n" + "\n".join(failed.values())
+        failed = _failed(_begin(list(failed), 1)) if failed else failed
+    assert not failed, f"{len(failed)} of {len(ON_THE_KERNEL)} fail on the kernel:\n" + "\n".join(failed.values())

@@ -7,6 +7,7 @@ import random
 import signal
 import termios
 import time
+from itertools import pairwise
 
 import pytest
 from support.real import alive, host_state
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.namespaces
 def terminal():  # type: ignore[no-untyped-def]
     opened: list[Terminal] = []
 
-    def start(*words: str) -> Terminal:
-        opened.append(Terminal(*words))
+    def start(*words: str, command: str = "start") -> Terminal:
+        opened.append(Terminal(*words, command=command))
         return opened[-1]
 
     yield start
@@ -43,6 +44,16 @@ def test_free_play_shows_a_handshake_within_seconds(terminal) -> None:  # type: 
     screen = terminal("--engine", "veth")
     for sign in ("SYN seq 0", "SYN,ACK seq 0", "ACK ack 1", "ESTAB", "veth"):
         screen.read_until(sign)
+
+
+def test_a_simulated_world_is_played_again(terminal) -> None:  # type: ignore[no-untyped-def]
+    """The command that a finding prints."""
+    screen = terminal("--replay", "7", "--screen", command="simulate")
+    screen.read_until("Nothing goes wrong here.")
+    screen.press(">")
+    screen.read_until("SYN_SENT")
+    screen.press("q", "q")
+    assert screen.end() == 0
 
 
 def test_the_keys_break_things(terminal) -> None:  # type: ignore[no-untyped-def]
@@ -75,29 +86,39 @@ def test_keys_that_are_typed_ahead_are_not_lost(terminal) -> None:  # type: igno
     screen.read_until("FIN_WAIT_2")
 
 
-@pytest.mark.parametrize("attempt", range(4))
-def test_kill_9_of_the_engine_leaves_nothing(terminal, attempt: int) -> None:  # type: ignore[no-untyped-def]
+def moments(most: float) -> list[float]:
+    """Four at random, each as the time after the one before."""
+    dice = random.Random(1)
+    times = [0.0, *sorted(most * dice.random() for _ in range(4))]
+    return [after - before for before, after in pairwise(times)]
+
+
+def test_kill_9_of_the_engine_leaves_nothing(terminal) -> None:  # type: ignore[no-untyped-def]
     before = host_state()
-    screen = terminal("handshake", "--engine", "veth")
-    screen.read_until("handshake")
-    time.sleep(random.Random(attempt).random())
-    engine = screen.engine()
-    os.kill(engine, signal.SIGKILL)
+    screens = [terminal("handshake", "--engine", "veth") for _ in range(4)]
+    for screen in screens:
+        screen.read_until("handshake")
+    engines = [screen.engine() for screen in screens]
+    for engine, pause in zip(engines, moments(1), strict=True):
+        time.sleep(pause)
+        os.kill(engine, signal.SIGKILL)
     time.sleep(0.3)
-    screen.process.terminate()
-    screen.end()
-    assert gone(engine, before)
+    for screen in screens:
+        screen.process.terminate()
+        screen.end()
+    assert all(gone(engine, before) for engine in engines)
 
 
-@pytest.mark.parametrize("attempt", range(4))
-def test_kill_9_of_the_screen_leaves_nothing(terminal, attempt: int) -> None:  # type: ignore[no-untyped-def]
+def test_kill_9_of_the_screen_leaves_nothing(terminal) -> None:  # type: ignore[no-untyped-def]
+    """From the first moment of its life on."""
     before = host_state()
-    screen = terminal("handshake", "--engine", "veth")
-    engine = screen.engine()
-    time.sleep(2 * random.Random(attempt).random())
-    screen.process.kill()
-    screen.process.wait()
-    assert gone(engine, before)
+    screens = [terminal("handshake", "--engine", "veth") for _ in range(4)]
+    engines = [screen.engine() for screen in screens]
+    for screen, pause in zip(screens, moments(3), strict=True):
+        time.sleep(pause)
+        screen.process.kill()
+        screen.process.wait()
+    assert all(gone(engine, before) for engine in engines)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])

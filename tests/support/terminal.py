@@ -21,15 +21,15 @@ PATIENCE = 15.0
 
 
 class Terminal:
-    """`tcplab start LAB` on a pseudo-terminal."""
+    """`tcplab start LAB`, or another command with a screen, on a pseudo-terminal."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, command: str = "start") -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.before = termios.tcgetattr(slave)
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
         self.process = subprocess.Popen(
-            [*TCPLAB, "start", *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+            [*TCPLAB, command, *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
         )
         self.slave = slave
         self.seen = b""

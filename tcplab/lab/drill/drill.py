@@ -115,12 +115,18 @@ def play_all(
         yield one(path) if verdict.status == FAILED and stack == "kernel" else verdict
 
 
+def mark(text: str) -> str:
+    """Why the script says that it may fail on the kernel; empty if it does not say so."""
+    found = _MARK.search(text)
+    return found[1] if found is not None else ""
+
+
 def _play_on(stack: str, exact: bool, defines: dict[str, str] | None, path: Path) -> Verdict:
     verdict = play(path, maker(stack), exact, defines)
     if stack == "kernel" and verdict.status in (FAILED, NOT_HERE):
-        mark = _MARK.search(path.read_text())
-        if mark is not None:
-            text = f"{path}: it may fail on the kernel: {mark[1]}"
+        why = mark(path.read_text())
+        if why:
+            text = f"{path}: it may fail on the kernel: {why}"
             return msgspec.structs.replace(verdict, status=MARKED, text=text)
     return verdict
 

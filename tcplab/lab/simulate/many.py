@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from tcplab.lab.errors import LabError
 from tcplab.lab.simulate import draw, shrink
 from tcplab.lab.simulate.plan import Item, Plan
 from tcplab.lab.simulate.play import Verdict, play
@@ -55,6 +57,16 @@ def named(text: str) -> Plan:
     seed, colon, mask = text.partition(":")
     plan = draw.plan(int(seed))
     return plan.only(int(mask, 16)) if colon else plan
+
+
+def load(text: str) -> Plan:
+    """The plan that `text` names: a seed, SEED:MASK, or a file. LabError: it is none of them."""
+    try:
+        if Path(text).is_file():
+            return msgspec.json.decode(Path(text).read_bytes(), type=Plan)
+        return named(text)
+    except (OSError, ValueError, msgspec.MsgspecError) as wrong:
+        raise LabError("", f"{text}: neither a seed, nor SEED:MASK, nor a plan ({wrong})") from None
 
 
 def find(verdict: Verdict) -> Finding:

@@ -82,7 +82,7 @@ class Play:
         except Violation as found:
             kind, text = found.kind, str(found)
         except Exception as crash:
-            kind, text = _crash(crash)
+            kind, text = crashed(crash)
         said = [(side.said, side.heard, side.eof, tuple(side.errors)) for side in self.stage.sides]
         self.world.digest.update(repr(said).encode())
         return Verdict(
@@ -102,10 +102,15 @@ class Play:
         until = situation.last_event(self.plan) + PATIENCE
         while self.stage.busy and loop.next_event()[0] <= until:
             loop.step()
-        for side in self.stage.sides:
-            self._judge(side)
-        self._close_all()
+        self.close_all()
         self._run_out(loop.now + _AFTERLIFE)
+        self.last_look()
+
+    def last_look(self) -> None:
+        """Nothing is due any more: nothing may be left, and everything was counted."""
+        for name, host in self.world.machines.items():  # of a close() that waited only the descriptor is left
+            for fd in list(host.sockets):
+                self.world.call(name, "close", fd)
         for keeper in self.keepers:
             keeper.counters()
             nothing_left(keeper.host)
@@ -123,8 +128,10 @@ class Play:
         if not least <= sent <= most:
             raise Violation("segments are not counted", f"{name}: {least} .. {most}, but {sent} were sent")
 
-    def _close_all(self) -> None:
-        """Every application ends."""
+    def close_all(self) -> None:
+        """What each side saw is judged, and every application ends."""
+        for side in self.stage.sides:
+            self._judge(side)
         self.stage.stop()
         for name, host in self.world.machines.items():
             for fd in list(host.sockets):
@@ -137,9 +144,6 @@ class Play:
         loop = self.world.loop
         while loop.next_event()[0] <= until:
             loop.step()
-        for name, host in self.world.machines.items():  # of a close() that waited only the descriptor is left
-            for fd in list(host.sockets):
-                self.world.call(name, "close", fd)
         if loop.next_event()[0] < NEVER:
             raise Violation("it never ends", f"next: {loop.next_event()[1]}")
 
@@ -198,7 +202,7 @@ class Play:
                 keeper.counters()
 
 
-def _crash(error: Exception) -> tuple[str, str]:
+def crashed(error: Exception) -> tuple[str, str]:
     """An exception that nobody meant: where it was raised."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{FilePath(last.filename).name}:{last.name}"
