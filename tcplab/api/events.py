@@ -91,6 +91,13 @@ class Duplicated(Event, frozen=True):
     why: str
 
 
+class CeMarked(Event, frozen=True):
+    """A rule marked frame `n`: congestion experienced (ECN)."""
+
+    n: int
+    why: str
+
+
 class Injected(Event, frozen=True):
     """The third party starts something: a flood, a forged segment. Drawn as a ruler."""
 
@@ -219,6 +226,7 @@ AnyEvent: TypeAlias = (
     | Arrived
     | Lost
     | Delayed
+    | CeMarked
     | Duplicated
     | Injected
     | StateChanged

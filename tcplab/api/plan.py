@@ -18,4 +18,4 @@ class Plan(msgspec.Struct, frozen=True):
     sysctl: dict[str, dict[str, int | str]] = {}
     """Per host (`a`, `b`): Linux's names without `net.ipv4.`, values in Linux's units."""
     profile: dict[str, str] = {}
-    """Per host, before its sysctls: whose TCP it speaks, `linux-6` or `textbook` (`tcplab.tcp.profile`)."""
+    """Per host, before its sysctls: whose TCP it speaks, `linux-6`, `textbook` or `rfc793` (`tcplab.tcp.profile`)."""

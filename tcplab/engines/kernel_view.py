@@ -85,6 +85,8 @@ def _options(info: Mapping[str, int]) -> str:
     words = [word for bit, word in ((1, "ts"), (2, "sack")) if bits & bit]
     if bits & 4:
         words.append(f"wscale:{info.get('tcpi_snd_wscale', 0)},{info.get('tcpi_rcv_wscale', 0)}")
+    if bits & 8:
+        words.append("ecn")
     return " ".join(words)
 
 

@@ -1,8 +1,8 @@
 """The World of a run: two hosts, the wire between them, a fabric, the loop, the trace; built from a plan.
 
 A frame's life: a host leaves it in `out`; it crosses the fabric to the wire and is numbered (Sent); the link's rules
-decide (Lost, Delayed, Duplicated); after the delay it crosses the fabric to the far end (Arrived) and is given to the
-host there, if it is addressed to it. All of it happens in lab time, so that every fabric makes the same trace.
+decide (Lost, Delayed, Duplicated, CeMarked); after the delay it crosses the fabric to the far end (Arrived) and is
+given to the host there, if it is addressed to it. All of it happens in lab time: every fabric makes the same trace.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tcplab.api.events import AnyEvent, Arrived, Delayed, Dropped, Duplicated, Lost
+from tcplab.api.events import AnyEvent, Arrived, CeMarked, Delayed, Dropped, Duplicated, Lost
 from tcplab.api.plan import HOSTS, Plan
 from tcplab.api.stack import Emit, Outgoing
 from tcplab.engines import plugins
@@ -28,6 +28,7 @@ from tcplab.link.stages import Fate, Link
 from tcplab.rng import Rng
 from tcplab.tcp import cc
 from tcplab.units import Nanos
+from tcplab.wire import ethernet, ipv4
 
 if TYPE_CHECKING:
     from tcplab.engines.kernel_host import KernelHost
@@ -210,10 +211,20 @@ class World:
                 if self.tracing:
                     why = f"copy of frame {number}: {verdict.why}"
                     self.tracer.sent(now, traveller, src, dst, Outgoing(frame, why, rtx=out.rtx))
+            elif verdict.fate is Fate.MARKED:
+                frame = self._marked(now, number, frame, verdict.why)
             elif verdict.fate is Fate.DELAYED:
                 self._tell(Delayed(now, number, verdict.at, verdict.why))
             else:
                 self._tell(Lost(now, number, verdict.why))
+
+    def _marked(self, now: Nanos, number: int, frame: bytes, why: str) -> bytes:
+        """The frame, marked if it is of IP and may be marked."""
+        head, packet = frame[: ethernet.HEADER], frame[ethernet.HEADER :]
+        if ethernet.parse(frame)[2] != ethernet.ETH_IP or (marked := ipv4.congested(packet)) == packet:
+            return frame
+        self._tell(CeMarked(now, number, why))
+        return head + marked
 
     def _under_way(self, number: int, dst: str, frame: bytes, at: Nanos) -> None:
         """Schedule the arrival. What is addressed to the third party leaves the wire in the middle."""

@@ -138,6 +138,7 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.rcvbuf_locked = "SO_RCVBUF" in sock.options
     conn.user_clamp = get("TCP_WINDOW_CLAMP", 0)
     conn.notsent_lowat = get("TCP_NOTSENT_LOWAT", 0) & 0xFFFFFFFF
+    conn.thin_lto = get("TCP_THIN_LINEAR_TIMEOUTS", 0) == 1
     conn.linger2 = get("TCP_LINGER2", 0)
     conn.user_timeout = get("TCP_USER_TIMEOUT", 0) * MS
     conn.syn_retries = get("TCP_SYNCNT", 0)
@@ -454,6 +455,9 @@ OPTIONS: Final[dict[str, Option]] = {
         Option(
             "IP_LOCAL_PORT_RANGE", "ports", "lowest, and 65536 times the highest, that connect() and bind() choose",
             "ip(7)", take=_port_range,
+        ),
+        Option(
+            "TCP_THIN_LINEAR_TIMEOUTS", "bool", "with few segments out the RTO does not double", low=0, high=1,
         ),
         Option("TCP_INQ", "bool", "recvmsg() tells how much is left to read", low=0, high=1),
         Option(

@@ -90,7 +90,7 @@ def _connection(tcb: Tcb) -> ConnView:
         recv_q=len(tcb.rcvq) + (tcb.fin_rcvd and not tcb.fin_read),
         send_q=seq.diff(tcb.snd_nxt, tcb.snd_una) + not_sent + fin_waits,
         not_sent=not_sent,
-        ooo=tuple((first, seq.add(first, len(octets) + fin)) for first, octets, fin in tcb.ooo),
+        ooo=tuple((held.seq, held.end) for held in tcb.ooo),
         sacked=sack.edges(tcb),
         bytes_acked=tcb.bytes_acked,
         bytes_received=tcb.bytes_received,

@@ -15,7 +15,7 @@ from tcplab.lab.errors import LabError
 from tcplab.lab.language import Command
 from tcplab.link import inject
 from tcplab.link.match import Match
-from tcplab.link.stages import Delay, Drop, Duplicate
+from tcplab.link.stages import Delay, Drop, Duplicate, Mark
 from tcplab.tcp import user
 from tcplab.tcp.profile import PROFILES
 from tcplab.units import SEC
@@ -247,6 +247,11 @@ class Stage:
         self.world.link.add(Duplicate(self._match(command), command.line))
         return f"on the wire: {command.line}"
 
+    def ce(self, command: Command) -> str:
+        """ce"""
+        self.world.link.add(Mark(self._match(command), command.line))
+        return f"on the wire: {command.line}"
+
     def clear(self, command: Command) -> str:
         """clear"""
         count = len(self.world.link.rules)
@@ -345,6 +350,7 @@ _ACTIONS: Final[dict[str, Callable[[Stage, Command], str]]] = {
     "drop": Stage.drop,
     "delay": Stage.delay,
     "dup": Stage.dup,
+    "ce": Stage.ce,
     "clear": Stage.clear,
     "inject flood": Stage.flood,
     "inject rst": Stage.rst,

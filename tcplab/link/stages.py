@@ -1,4 +1,4 @@
-"""The wire: its own delay, and the rules that lose, delay and duplicate frames.
+"""The wire: its own delay, and the rules that lose, delay, duplicate and mark frames.
 
 A frame meets the rules in the order in which they were added, at the moment when it enters the wire. The first rule
 that loses it ends its way; delays add up; each duplicate makes one copy more. A frame that a rule delayed lets later
@@ -45,7 +45,15 @@ class Duplicate:
     text: str
 
 
-Rule: TypeAlias = Drop | Delay | Duplicate
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Mark the frames that match as a congested router would, if they may be marked (ECN)."""
+
+    match: Match
+    text: str
+
+
+Rule: TypeAlias = Drop | Delay | Duplicate | Mark
 
 
 class Fate(Enum):
@@ -54,6 +62,7 @@ class Fate(Enum):
     LOST = "lost"
     DELAYED = "delayed"
     COPIED = "copied"
+    MARKED = "marked"
     ARRIVES = "arrives"
 
 
@@ -150,6 +159,8 @@ class Link:
             if isinstance(rule, Delay):
                 held += active.hold(rule)
                 verdicts.append(Verdict(Fate.DELAYED, now + self.delay + held, rule.text))
+            elif isinstance(rule, Mark):
+                verdicts.append(Verdict(Fate.MARKED, why=rule.text))
             else:
                 copies.append(rule.text)
         at = now + self.delay + held if held else self.arrival(now, direction)

@@ -19,11 +19,11 @@ from tcplab.tcp import (
     tlp,
 )
 from tcplab.tcp.acked import (
-    ACK_MAYBE_DELAYED,
     CA_ALERT,
     DATA,
     DSACKING_ACK,
     ECE,
+    MAYBE_DELAYED,
     NOT_DUP,
     SET_XMIT_TIMER,
     SND_UNA_ADVANCED,
@@ -52,8 +52,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         if (number - una) & MASK > (tcb.snd_nxt - una) & MASK:
             if seq.before(number, una):
                 return _old(tcb, seg, acked)
-            host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
-            output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+            _of_data_never_sent(tcb)
             return False
         acked.flags = SND_UNA_ADVANCED
         tcb.retransmits = 0
@@ -102,10 +101,18 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     return True
 
 
+def _of_data_never_sent(tcb: Tcb) -> None:
+    tcb.host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
+    if tcb.host.sysctl.profile.challenge:
+        output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+    else:
+        output.send_ack(tcb, "ACK of data never sent: it says what was", "RFC 793 p. 72")
+
+
 def _control(tcb: Tcb, sample: Sample, acked: Acked, delivered: int, newly_lost: int) -> None:
     """The controller does all itself (tcp_cong_control with cong_control)."""
     sample.acked_sacked, sample.losses, sample.rtt_us = delivered, newly_lost, acked.ca_rtt
-    sample.is_ack_delayed = acked.flags & ACK_MAYBE_DELAYED != 0
+    sample.is_ack_delayed = acked.flags & MAYBE_DELAYED != 0
     tcb.cc.control(tcb, sample)
 
 
@@ -164,7 +171,8 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
 
     So is one of octets that were never sent, however near (Linux compares with bytes_acked as well).
     """
-    if seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked))):
+    far = seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked)))
+    if far and tcb.host.sysctl.profile.challenge:
         why = "ACK older than any window or than our first octet"
         if not _predicted(tcb, seg):
             output.challenge_ack(tcb, why, "RFC 5961 5.2")
@@ -205,6 +213,8 @@ def _update_window(tcb: Tcb, seg: Segment) -> bool:
     tcb.snd_wl1 = seg.seq
     if offered != tcb.snd_wnd:
         tcb.snd_wnd = offered
+        if not tcb.rtx and output.unsent(tcb):  # it was shut: nothing left meanwhile
+            cwnd.restart(tcb)
         negotiate.window_grew(tcb, offered)
     return True
 

@@ -18,14 +18,13 @@ REF = "Linux tcp_rcv_space_adjust"
 class Receiver:
     """What a connection keeps when it received data."""
 
-    __slots__ = ("dup_acks", "echo", "hole", "read", "rtt", "rtt_at", "rtt_seq")
+    __slots__ = ("dup_acks", "hole", "read", "rtt", "rtt_at", "rtt_seq")
 
     def __init__(self) -> None:
         self.rtt = 0
         """8 times the round trip as the receiver sees it, microseconds (rcv_rtt_est); 0: not known."""
         self.rtt_seq: Seq = 0
         self.rtt_at: Nanos = -1
-        self.echo = 0
         self.read = 0
         """Octets that the application had read when the measurement of `Tcb.space` began (rcvq_space.seq)."""
         self.hole: Seq = 0
@@ -64,15 +63,17 @@ def measure_window(tcb: Tcb) -> None:
     mine.rtt_at = now
 
 
-def measure_echo(tcb: Tcb, echoed: int) -> None:
-    """A full segment echoes a timestamp of ours for the first time (tcp_rcv_rtt_measure_ts).
+def measure_echo(tcb: Tcb, echoed: int, size: int) -> None:
+    """A full segment is the first one to echo a timestamp of ours (tcp_rcv_rtt_measure_ts).
 
     Not when the application lags behind: what it keeps the peer waiting for is no round trip.
     """
-    mine = of(tcb)
-    if echoed == mine.echo or not tcb.ts_ok:
+    if echoed == tcb.rcv_tsecr or not tcb.ts_ok:
         return
-    mine.echo = echoed
+    tcb.rcv_tsecr = echoed
+    if size < tcb.rcv_mss:
+        return
+    mine = of(tcb)
     sample = rtt.from_timestamp(tcb, echoed, least=0)
     if sample <= 0:
         return
@@ -109,8 +110,7 @@ def grow(tcb: Tcb, space: int) -> None:
     window = space << 1  # what is measured is one round trip late
     window += (window * (space - old) // old) << 1  # and the sender may double its rate
     if tcb.ooo:
-        first, octets, fin = tcb.ooo[-1]
-        window += seq.diff(seq.add(first, len(octets) + fin), tcb.rcv_nxt)
+        window += seq.diff(tcb.ooo[-1].end, tcb.rcv_nxt)
     needed = min((window << rcvbuf.RATIO_SHIFT) // tcb.scaling_ratio, host.sysctl.tcp_rmem[2])
     if needed <= tcb.rcvbuf:
         return

@@ -12,6 +12,17 @@ from tcplab.tcp.acked import DATA_ACKED, FORWARD_PROGRESS
 from tcplab.tcp.tcb import INIT_CWND, OPEN, Tcb
 
 REF: Final = "RFC 2861 3"
+_LARGE: Final = 2190
+_MIDDLE: Final = 1095
+
+
+def initial(tcb: Tcb) -> int:
+    """The initial window: ten segments (RFC 6928), or the book's two to four (RFC 5681 3.1)."""
+    if not tcb.host.sysctl.profile.small_start:
+        return INIT_CWND
+    if tcb.mss > _LARGE:
+        return 2
+    return 3 if tcb.mss > _MIDDLE else 4
 
 
 def limited(tcb: Tcb) -> bool:
@@ -48,7 +59,7 @@ def validate(tcb: Tcb, is_limited: bool) -> None:
 def _application_limited(tcb: Tcb) -> None:
     """For an RTO the window was larger than what the application sent: half of the difference goes."""
     if tcb.ca_state == OPEN and tcb.owner is not None and not tcb.nospace:
-        used = max(tcb.cwnd_used, INIT_CWND)
+        used = max(tcb.cwnd_used, initial(tcb))
         if used < tcb.cwnd:
             tcb.ssthresh = castate.current_ssthresh(tcb)
             old, tcb.cwnd = tcb.cwnd, (tcb.cwnd + used) >> 1
@@ -67,7 +78,7 @@ def restart(tcb: Tcb) -> None:
         return
     tcb.ssthresh = castate.current_ssthresh(tcb)
     cwnd = tcb.cwnd
-    least = min(INIT_CWND, cwnd)
+    least = min(initial(tcb), cwnd)
     while (idle := idle - tcb.rto) > 0 and cwnd > least:
         cwnd >>= 1
     old, tcb.cwnd = tcb.cwnd, max(cwnd, least)

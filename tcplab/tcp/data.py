@@ -84,17 +84,16 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
     if old:
         sack.duplicate(tcb, seg.seq, tcb.rcv_nxt, old=True)
     if payload:
-        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options))
+        rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options) + old, not old)
         tcb.rcv_nxt = (tcb.rcv_nxt + len(payload)) & MASK
         tcb.bytes_received += len(payload)
         delack.data_received(tcb, seg)
     if fin:
+        if not payload and tcb.rcvskbs:  # an sk_buff all the same
+            tcb.host.counters["TcpExtTCPRcvCoalesce"] += 1
         _fin(tcb)
     if tcb.ooo:
         before = tcb.rcv_nxt
-        twice = reassembly.twice(tcb)
-        if twice is not None:
-            sack.duplicate(tcb, *twice, old=True)
         fin = reassembly.advance(tcb)
         tcb.bytes_received += seq.diff(tcb.rcv_nxt, before)
         if fin:
@@ -115,14 +114,8 @@ def _out_of_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         return
     host.counters["TcpExtTCPOFOQueue"] += 1
     tcb.rcv_ooopack += 1
-    twice = reassembly.insert(tcb, seg.seq, seg.payload, fin)
-    if twice is not None:
-        sack.duplicate(tcb, *twice, old=False)
-    delack.measure(tcb, len(seg.payload), seg.flags)
-    if tcb.sack_ok:
-        rcvbuf.grow(tcb, len(seg.payload))
-    if twice is None:
-        rcvbuf.wait(tcb, len(seg.payload))
+    delack.measure(tcb, seg)
+    reassembly.insert(tcb, seg.seq, seg.payload, fin, rcvbuf.HEADERS + len(seg.raw_options))
     if tcb.owner is not None:
         autotune.grow(tcb, tcb.space)
     tcb.pending |= delack.SCHED
@@ -165,8 +158,8 @@ def _fin(tcb: Tcb) -> None:
 
 def _nothing_missing(tcb: Tcb) -> None:
     """The peer has said all: nothing waits, nothing is left to report - behind the ACK that tcp_fin sends itself."""
-    tcb.ooo = tcb.sacks = ()
-    rcvbuf.settle(tcb)
+    reassembly.purge(tcb)
+    tcb.sacks = ()
     tcb.dsack = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tcplab.tcp import autotune, ecn, rcvbuf, seq, timers, window
 from tcplab.tcp.tcb import ATO_MIN, COMPRESS, DELACK, NOMEM, QUICKACKS, Tcb
 from tcplab.units import MS, NEVER, US, duration
-from tcplab.wire.tcp import PSH, Segment
+from tcplab.wire.tcp import FIN, PSH, SYN, URG, Segment
 
 REF = "RFC 9293 3.8.6.3"
 COMPRESS_REF = "ip-sysctl tcp_comp_sack_nr"
@@ -16,7 +16,10 @@ OWED = SCHED | NOW | NOMEM
 
 PINGPONG = 1  # a dialogue: the ACK may ride on the answer (TCP_PINGPONG_THRESH)
 _DELACK_MAX = 200 * MS
-_MIN_SMALL = 536
+_MIN_SMALL = 536  # TCP_MSS_DEFAULT
+_MIN_MSS = 88  # TCP_MIN_MSS
+_REMNANT = FIN | SYN | PSH | URG
+"""What a segment need not be a full one with (TCP_REMNANT)."""
 _DUPTHRESH = 3
 _SMALL_PACKET = 128
 """Segments below do not let the window grow."""
@@ -27,8 +30,8 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
     now = tcb.host.now
     tcb.pending |= SCHED
     size = len(seg.payload)
-    if size != tcb.rcv_mss or tcb.host.gso_size or size + rcvbuf.TS_SPACE * tcb.ts_ok > tcb.advmss:
-        measure(tcb, size, seg.flags)
+    if size != tcb.rcv_mss or tcb.last_seg_size or tcb.host.gso_size or size + rcvbuf.TS_SPACE * tcb.ts_ok > tcb.advmss:
+        measure(tcb, seg)
     mine = tcb.receiver or autotune.of(tcb)
     if (tcb.rcv_nxt - mine.rtt_seq) & seq.MASK < seq.HALF or mine.rtt_at < 0:
         autotune.measure_window(tcb)
@@ -50,17 +53,23 @@ def data_received(tcb: Tcb, seg: Segment) -> None:
         rcvbuf.grow(tcb, size)
 
 
-def measure(tcb: Tcb, whole: int, flags: int) -> None:
+def measure(tcb: Tcb, seg: Segment) -> None:
     """Guess the peer's segment size, and note a PSH'd short segment (tcp_measure_rcv_mss)."""
+    last, tcb.last_seg_size = tcb.last_seg_size, 0
+    whole = len(seg.payload)
     size = min(whole, tcb.host.gso_size or whole)
     if size >= tcb.rcv_mss:
         if size != tcb.rcv_mss:
             rcvbuf.measure(tcb, whole)
         tcb.rcv_mss = min(size, tcb.advmss - rcvbuf.TS_SPACE * tcb.ts_ok)
         return
-    if size >= _MIN_SMALL and not flags & PSH:
-        tcb.rcv_mss = size
-        return
+    size += len(seg.raw_options)
+    if size >= _MIN_SMALL or (size >= _MIN_MSS and not seg.flags & _REMNANT):
+        size -= rcvbuf.TS_SPACE * tcb.ts_ok
+        tcb.last_seg_size = size
+        if size == last:  # two of them: the peer's segments are so small now
+            tcb.rcv_mss = size
+            return
     if tcb.pending & PUSHED:
         tcb.pending |= PUSHED2
     tcb.pending |= PUSHED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import Cause, State
-from tcplab.tcp import fastopen, machine, rcvbuf, recovery, rtt, seq, syn_sent, timeouts, timers, undo
+from tcplab.tcp import cwnd, fastopen, machine, rcvbuf, recovery, rtt, seq, syn_sent, timeouts, timers, undo
 from tcplab.tcp.acked import Acked
 from tcplab.tcp.negotiate import Offer
 from tcplab.tcp.request import REF, RETRY_REF, Request, make_connection
@@ -92,6 +92,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     conn.fastopen_child = True
     conn.rto = 3 * SEC  # until there is a sample (tcp_init_metrics, TCP_TIMEOUT_FALLBACK)
     conn.rttvar = conn.mdev = conn.mdev_max = 3_000_000
+    conn.cwnd = cwnd.initial(conn)
     syn_sent.init_transfer(conn)
     conn.cc.init(conn)
     listener.fastopen.qlen += 1

@@ -66,8 +66,11 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         ack.take_timestamp(tcb, seg)
     elif not ack.process(tcb, seg):
         return
-    elif seg.payload and seg.ts is not None and tcb.state is ESTABLISHED and len(seg.payload) >= tcb.rcv_mss:
-        autotune.measure_echo(tcb, seg.ts[1])
+    elif seg.ts is not None and tcb.state is ESTABLISHED:
+        if seg.payload:
+            autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
+        else:
+            tcb.rcv_tsecr = seg.ts[1]
     if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
@@ -112,7 +115,10 @@ def _acceptable(tcb: Tcb, seg: Segment) -> bool:
         _rst(tcb, seg)
         return False
     if flags & SYN and not _simultaneous_syn_ack(tcb, seg):
-        _challenge_syn(tcb)
+        if tcb.host.sysctl.profile.challenge:
+            _challenge_syn(tcb)
+        else:
+            _syn_in_window(tcb, seg)
         return False
     if not flags & ACK:
         tcb.host.dropped(tcb.label, "no ACK", "", "every segment after the SYN carries ACK", REF)
@@ -194,6 +200,13 @@ def _challenge_syn(tcb: Tcb) -> None:
     output.challenge_ack(tcb, f"SYN in {tcb.state.value}: if it was you, tell with a RST", "RFC 5961 4.2")
 
 
+def _syn_in_window(tcb: Tcb, seg: Segment) -> None:
+    """The profile `rfc793`: it is an error, and the end."""
+    why = "a SYN in the window: the peer began anew, or somebody forged it"
+    tcb.host.reply_rst(seg, tcb.raddr, why, "RFC 793 p. 71")
+    machine.destroy(tcb, Cause.ABORT, why, "RFC 793 p. 71", errno.ECONNRESET)
+
+
 def _simultaneous_syn_ack(tcb: Tcb, seg: Segment) -> bool:
     """The peer's SYN,ACK of a simultaneous open."""
     return bool(
@@ -202,7 +215,13 @@ def _simultaneous_syn_ack(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _rst(tcb: Tcb, seg: Segment) -> None:
-    """RFC 5961 section 3: only the exact number resets, or the end of the furthest block that we reported."""
+    """RFC 5961 section 3: only the exact number resets, or the end of the furthest block that we reported.
+
+    The profile `rfc793`: any number in the window does.
+    """
+    if not tcb.host.sysctl.profile.challenge:
+        _reset(tcb, "RST in the window: RFC 793 asks for no more")
+        return
     furthest = tcb.rcv_nxt
     for _, right in tcb.sacks if tcb.sack_ok else ():
         furthest = seq.later(furthest, right)

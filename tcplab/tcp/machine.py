@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tcplab.api.events import StateChanged
 from tcplab.api.states import CLOSED, TRANSITIONS, Cause, State
+from tcplab.tcp import reassembly
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import NEVER
 
@@ -15,8 +16,10 @@ def enter(tcb: Tcb, cause: Cause, why: str, ref: str = "") -> None:
     old = tcb.state
     tcb.state = TRANSITIONS[old, cause]
     host = tcb.host
-    if old in _CURR_ESTAB and tcb.state is CLOSED:
+    was_open = old in _CURR_ESTAB
+    if was_open and tcb.state is CLOSED:
         host.counters["TcpEstabResets"] += 1
+    host.counters["TcpCurrEstab"] += (tcb.state in _CURR_ESTAB) - was_open
     if host.tracing:
         host.emit(StateChanged(host.now, host.name, tcb.label, old.value, tcb.state.value, why, ref))
 
@@ -50,7 +53,7 @@ def release(tcb: Tcb) -> None:
     if tcb.notices is not None:
         tcb.notices.purge(tcb)
     tcb.sacked_out = tcb.lost_out = tcb.retrans_out = 0
-    tcb.ooo = ()
+    reassembly.purge(tcb)
 
 
 def wake(tcb: Tcb) -> None:

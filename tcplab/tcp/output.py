@@ -325,6 +325,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
             tcb.eor = tcb.eor[1:]
         entry.eor = bool(tcb.eor) and tcb.eor[0] == end
     rate.sent(tcb, entry)
+    host.counters["TcpExtTCPOrigDataSent"] += 1
     tcb.rtx.append(entry)
     tcb.tsorted[entry] = None
     tcb.snd_nxt = end

@@ -24,6 +24,8 @@ class Profile(NamedTuple):
     """RTTVAR rises with the worst sample of a round trip and falls once in one (Linux); else with each (RFC 6298)."""
     flight_size: bool = False
     """A loss halves what is in flight (RFC 5681 equation 4), not cwnd (Linux)."""
+    small_start: bool = False
+    """The initial window is two to four segments, one if the SYN was lost (RFC 5681 3.1); else ten (RFC 6928)."""
     by_ack: bool = False
     """In slow start an ACK adds one segment, whatever it acknowledges (RFC 5681 3.1); Linux counts segments."""
     prr: bool = True
@@ -38,6 +40,9 @@ class Profile(NamedTuple):
     """Only a small segment in flight holds back the next one; else anything in flight does (RFC 9293 3.7.4)."""
     tso_defer: bool = True
     """A burst waits a moment for company (tcp_tso_should_defer)."""
+    challenge: bool = True
+    """Only the exact number resets, the rest has a challenge ACK (RFC 5961); else RFC 793's tests hold: any RST or SYN
+    in the window resets, and whatever an old ACK brings is taken."""
     time_wait: Nanos = 60 * SEC
     """TIME_WAIT, and the most that a bucket waits in FIN_WAIT_2 (TCP_TIMEWAIT_LEN)."""
 
@@ -58,6 +63,7 @@ TEXTBOOK: Final = Profile(
     rto_least=1 * SEC,
     rttvar_by_trip=False,
     flight_size=True,
+    small_start=True,
     by_ack=True,
     prr=False,
     rack=False,
@@ -67,7 +73,10 @@ TEXTBOOK: Final = Profile(
     tso_defer=False,
     time_wait=240 * SEC,
 )
-PROFILES: Final = {profile.name: profile for profile in (LINUX, TEXTBOOK)}
+RFC793: Final = LINUX._replace(
+    name="rfc793", text="Linux's, but RST, SYN and ACK are tested as in 1981, before RFC 5961", challenge=False
+)
+PROFILES: Final = {profile.name: profile for profile in (LINUX, TEXTBOOK, RFC793)}
 
 
 def find(name: str) -> Profile:

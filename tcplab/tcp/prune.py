@@ -19,11 +19,8 @@ def out_of_order(tcb: Tcb, first: Seq) -> None:
     """
     goal = tcb.rcvbuf >> 3
     dropped = 0
-    while tcb.ooo and not seq.after(first, tcb.ooo[-1][0]):
-        waiting = sum(len(octets) for _, octets, _ in tcb.ooo)
-        octets, tcb.ooo = tcb.ooo[-1][1], tcb.ooo[:-1]
-        memory = tcb.ooo_rmem * len(octets) // waiting if tcb.ooo and waiting else tcb.ooo_rmem
-        tcb.ooo_rmem -= memory
+    while tcb.ooo and not seq.after(first, tcb.ooo[-1].seq):
+        memory, tcb.ooo = tcb.ooo[-1].memory, tcb.ooo[:-1]
         tcb.rmem_alloc -= memory
         dropped += 1
         goal -= memory

@@ -86,14 +86,17 @@ def make_room(tcb: Tcb, first: Seq) -> bool:
 # --- what is queued and read ------------------------------------------------------------------------------------------
 
 
-def queue(tcb: Tcb, octets: bytes, header: int = HEADERS) -> None:
-    """Payload in order: to the reader. A short segment fits into the room that the one before left (tcp_queue_rcv)."""
+def queue(tcb: Tcb, octets: bytes, header: int = HEADERS, joins: bool = True) -> None:
+    """Payload in order: to the reader. A short segment fits into the room that the one before left, if it begins where
+    that one ends (tcp_queue_rcv, tcp_try_coalesce).
+    """
     size = len(octets)
     tcb.rcvq += octets
     skbs = tcb.rcvskbs
-    if skbs and size <= skbs[-1][2]:
+    if skbs and size <= skbs[-1][2] and joins:
         skbs[-1][0] += size
         skbs[-1][2] -= size
+        tcb.host.counters["TcpExtTCPRcvCoalesce"] += 1
         return
     memory, room = truesize(size + header)
     _hold(tcb, [size, memory, room])
@@ -107,26 +110,18 @@ def _hold(tcb: Tcb, segment: list[int]) -> None:
         tcb.rcvskbs = [segment]
 
 
-def wait(tcb: Tcb, size: int) -> None:
-    """A segment out of order is kept."""
-    memory, _ = truesize(size + HEADERS)
-    tcb.ooo_rmem += memory
-    tcb.rmem_alloc += memory
-
-
-def moved(tcb: Tcb, octets: bytes, waiting: int) -> None:
-    """Payload that waited is in order now: `waiting` octets of it waited in all, these with them."""
+def moved(tcb: Tcb, octets: bytes, memory: int, room: int, joins: bool) -> None:
+    """Payload that waited is in order now, and so is its memory, unless it fits into the room before it."""
     size = len(octets)
-    memory = tcb.ooo_rmem * size // waiting if waiting else 0
     tcb.rcvq += octets
-    _hold(tcb, [size, memory, 0])
-    tcb.ooo_rmem -= memory
-
-
-def settle(tcb: Tcb) -> None:
-    """Nothing waits any more: nor does its memory."""
-    tcb.rmem_alloc -= tcb.ooo_rmem
-    tcb.ooo_rmem = 0
+    skbs = tcb.rcvskbs
+    if skbs and size <= skbs[-1][2] and joins:
+        skbs[-1][0] += size
+        skbs[-1][2] -= size
+        tcb.rmem_alloc -= memory
+        tcb.host.counters["TcpExtTCPRcvCoalesce"] += 1
+        return
+    _hold(tcb, [size, memory, room])
 
 
 def read(tcb: Tcb, size: int) -> None:

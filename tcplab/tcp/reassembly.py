@@ -1,11 +1,11 @@
-"""Segments out of order: RFC 9293 3.10.7.4 step 7. The queue is in order and free of overlaps."""
+"""Segments out of order: RFC 9293 3.10.7.4 step 7 (Linux tcp_data_queue_ofo, tcp_ofo_queue)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from tcplab.tcp import rcvbuf, seq
+from tcplab.tcp import rcvbuf, sack, seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 
@@ -15,79 +15,103 @@ _EXPECTED: Final = 2
 """Linux TCP_SACK_BLOCKS_EXPECTED."""
 
 
-def insert(tcb: Tcb, first: Seq, octets: bytes, fin: bool) -> tuple[Seq, Seq] | None:
-    """Keep a segment beyond rcv_nxt. Returns the part that we had already, for D-SACK, or None."""
-    end = seq.add(first, len(octets) + fin)
-    duplicate: tuple[Seq, Seq] | None = None
-    kept: list[tuple[Seq, bytes, bool]] = []
-    for entry in tcb.ooo:
-        start, held, held_fin = entry
-        stop = seq.add(start, len(held) + held_fin)
-        if not seq.after(stop, first) or not seq.before(start, end):
-            kept.append(entry)
-            continue
-        low = seq.later(start, first)
-        high = stop if seq.before(stop, end) else end
-        duplicate = duplicate or (low, high)
-        if not seq.after(start, first) and not seq.before(stop, end):
-            return duplicate  # we have all of it
-        if seq.before(first, start):  # keep what the new one has in front of the old, and the old
-            octets, first = _merge(first, octets, start, held), first
-        else:
-            octets, first = _merge(start, held, first, octets), start
-        fin = fin or held_fin
-        end = seq.add(first, len(octets) + fin)
-    _place(kept, (first, octets, fin))
-    tcb.ooo = kept
-    return duplicate
+class Waiting:
+    """A segment that came too early (an sk_buff in Linux's out_of_order_queue)."""
+
+    __slots__ = ("end", "fin", "memory", "octets", "room", "seq")
+
+    def __init__(self, first: Seq, octets: bytes, fin: bool, memory: int, room: int) -> None:
+        self.seq = first
+        self.end = seq.add(first, len(octets) + fin)
+        self.octets = octets
+        self.fin = fin
+        self.memory = memory
+        self.room = room
+        """So much of its memory is free: what follows it may be copied there."""
 
 
-def _merge(first: Seq, octets: bytes, second: Seq, more: bytes) -> bytes:
-    """Two overlapping runs as one; where both have an octet the first one's stands."""
-    have = len(octets) - seq.diff(second, first)
-    return octets + more[have:] if have < len(more) else octets
+def insert(tcb: Tcb, first: Seq, octets: bytes, fin: bool, header: int = rcvbuf.HEADERS) -> None:
+    """Keep a segment beyond rcv_nxt, and tell of what came twice (tcp_data_queue_ofo).
 
-
-def _place(entries: list[tuple[Seq, bytes, bool]], new: tuple[Seq, bytes, bool]) -> None:
-    at = len(entries)
-    while at and seq.after(entries[at - 1][0], new[0]):
+    It may overlap those before and behind it; only what it covers is thrown away.
+    """
+    new = Waiting(first, octets, fin, *rcvbuf.truesize(len(octets) + header))
+    queue = tcb.ooo = list(tcb.ooo)
+    at = len(queue)
+    while at and seq.after(queue[at - 1].seq, first):
         at -= 1
-    entries.insert(at, new)
-
-
-def twice(tcb: Tcb) -> tuple[Seq, Seq] | None:
-    """What waited and now came again in order: the first such run, for D-SACK (tcp_ofo_queue)."""
-    first, octets, fin = tcb.ooo[0]
-    if not seq.before(first, tcb.rcv_nxt):
-        return None
-    end = seq.add(first, len(octets) + fin)
-    for more, octets, fin in tcb.ooo[1:]:
-        if more != end:
+    if at:
+        old = queue[at - 1]
+        if seq.before(first, old.end):
+            if not seq.after(new.end, old.end):
+                tcb.host.counters["TcpExtTCPOFOMerge"] += 1
+                sack.duplicate(tcb, first, new.end, old=False)
+                return
+            if old.seq == first:
+                at -= 1  # it is one of those that the new one covers
+            else:
+                sack.duplicate(tcb, first, old.end, old=False)
+        elif old.end == first and len(octets) <= old.room:
+            _coalesce(tcb, old, new)
+            return
+    covered = at
+    while covered < len(queue) and seq.after(new.end, queue[covered].seq):
+        old = queue[covered]
+        if seq.before(new.end, old.end):
+            sack.extend(tcb, old.seq, new.end)
             break
-        end = seq.add(more, len(octets) + fin)
-    return first, end if seq.before(end, tcb.rcv_nxt) else tcb.rcv_nxt
+        sack.extend(tcb, old.seq, old.end)
+        tcb.host.counters["TcpExtTCPOFOMerge"] += 1
+        tcb.rmem_alloc -= old.memory
+        covered += 1
+    queue[at:covered] = [new]
+    if tcb.sack_ok:
+        rcvbuf.grow(tcb, len(octets))
+    tcb.rmem_alloc += new.memory
+
+
+def _coalesce(tcb: Tcb, old: Waiting, new: Waiting) -> None:
+    """A short segment fits into the room that the one before it left (tcp_ooo_try_coalesce)."""
+    old.octets += new.octets
+    old.end = new.end
+    old.fin = old.fin or new.fin
+    old.room -= len(new.octets)
+    if tcb.sack_ok:
+        rcvbuf.grow(tcb, len(new.octets))
+    tcb.host.counters["TcpExtTCPRcvCoalesce"] += 1
 
 
 def advance(tcb: Tcb) -> bool:
-    """Move to the receive queue what is in order now. True when the peer's FIN came in order with it."""
+    """Move to the receive queue what is in order now, and tell of what of it came again in order (tcp_ofo_queue).
+
+    True when the peer's FIN came in order with it.
+    """
     fin = False
-    waiting = sum(len(octets) for _, octets, _ in tcb.ooo)
+    reached = tcb.rcv_nxt
     done = 0
-    for first, octets, has_fin in tcb.ooo:
-        if seq.after(first, tcb.rcv_nxt):
+    for held in tcb.ooo:
+        if seq.after(held.seq, tcb.rcv_nxt):
             break
+        if seq.before(held.seq, reached):
+            sack.extend(tcb, held.seq, held.end if seq.before(held.end, reached) else reached)
         done += 1
-        old = seq.diff(tcb.rcv_nxt, first)
-        if old < len(octets):
-            fresh = octets[old:]
-            rcvbuf.moved(tcb, fresh, waiting)
-            waiting -= len(octets)
-            tcb.rcv_nxt = seq.add(tcb.rcv_nxt, len(fresh))
-        fin = fin or has_fin
+        if not seq.after(held.end, tcb.rcv_nxt):
+            tcb.rmem_alloc -= held.memory
+            continue
+        old = seq.diff(tcb.rcv_nxt, held.seq)
+        rcvbuf.moved(tcb, held.octets[old:] if old else held.octets, held.memory, held.room, not old)
+        tcb.rcv_nxt = seq.add(held.end, -held.fin)  # whoever takes the FIN counts it
+        fin = held.fin
+        if fin:
+            break
     tcb.ooo = tcb.ooo[done:]
-    if not tcb.ooo:
-        rcvbuf.settle(tcb)
     return fin
+
+
+def purge(tcb: Tcb) -> None:
+    """Nothing waits any more."""
+    tcb.rmem_alloc -= sum(held.memory for held in tcb.ooo)
+    tcb.ooo = ()
 
 
 def report(tcb: Tcb, first: Seq, end: Seq, flush: Callable[[], None]) -> None:

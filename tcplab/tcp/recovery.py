@@ -23,7 +23,7 @@ from tcplab.tcp.acked import (
     SND_UNA_ADVANCED,
     Acked,
 )
-from tcplab.tcp.tcb import CWR, DISORDER, INFINITE_SSTHRESH, INIT_CWND, LOSS, OPEN, RECOVERY, RTO, SentSeg, Tcb
+from tcplab.tcp.tcb import CWR, DISORDER, INFINITE_SSTHRESH, LOSS, OPEN, RECOVERY, RTO, SentSeg, Tcb
 from tcplab.units import MS, NEVER, US, Seq
 
 FAST_REF: Final = "RFC 5681 3.2"
@@ -284,7 +284,7 @@ def handshake_over(tcb: Tcb, syn: SentSeg) -> None:
     if tcb.ca_state == LOSS:
         if tcb.sack_ok:  # without SACK the state holds until more is acknowledged (tcp_is_non_sack_preventing_reopen)
             cc.change_state(tcb, OPEN)
-        tcb.cwnd, tcb.ssthresh = INIT_CWND, INFINITE_SSTHRESH
+        tcb.ssthresh = INFINITE_SSTHRESH
         tcb.undo_marker = -1
 
 

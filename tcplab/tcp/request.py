@@ -246,7 +246,7 @@ class Request:
 
     def _rst(self, seg: Segment) -> None:
         host = self.host
-        if seg.seq != self.rcv_nxt:
+        if seg.seq != self.rcv_nxt and host.sysctl.profile.challenge:
             why = "in the window, but not the number expected next"
             host.dropped(self.label, "RST inexact", "", why, "RFC 5961 3.2")
             if self._limited():

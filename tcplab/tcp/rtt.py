@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from tcplab.tcp import seq
+from tcplab.tcp.minmax import Minmax
 from tcplab.tcp.tcb import Tcb
-from tcplab.units import MS, US
+from tcplab.units import MS, SEC, US
 
 
-def sample(tcb: Tcb, rtt_us: int, newest_us: int = -1) -> None:
+def sample(tcb: Tcb, rtt_us: int, newest_us: int = -1, maybe_delayed: bool = False) -> None:
     """Take one measurement of `rtt_us` microseconds into SRTT and RTTVAR, and set the RTO anew.
 
-    `newest_us`: the round trip of the newest segment of several, which is the one that can be the least ever.
+    `newest_us`: the round trip of the newest segment of several, which is the one that can be the least;
+    `maybe_delayed`: perhaps the ACK waited at the peer.
     """
     if rtt_us < 1:
         rtt_us = 1
     least = newest_us if newest_us > 0 else rtt_us
-    if not tcb.rtt_min or least < tcb.rtt_min:
-        tcb.rtt_min = least
+    if not maybe_delayed or least <= tcb.rtt_min:
+        _update_min(tcb, least)
     rto_min = tcb.host.sysctl.tcp_rto_min_us
     if tcb.srtt == 0:
         tcb.srtt = rtt_us << 3
@@ -28,6 +30,20 @@ def sample(tcb: Tcb, rtt_us: int, newest_us: int = -1) -> None:
     else:
         _smooth_each(tcb, rtt_us, rto_min)
     set_rto(tcb)
+
+
+def _update_min(tcb: Tcb, rtt_us: int) -> None:
+    """The least round trip of the last tcp_min_rtt_wlen seconds (tcp_update_rtt_min).
+
+    One that an ACK seems to have made longer does not get here: else a peer that delays all its ACKs would raise the
+    estimate when the true one grows too old.
+    """
+    now = tcb.host.now
+    if tcb.rtt_mins is None:
+        tcb.rtt_mins = Minmax(now, rtt_us)
+        tcb.rtt_min = rtt_us
+    else:
+        tcb.rtt_min = tcb.rtt_mins.running_min(tcb.host.sysctl.tcp_min_rtt_wlen * SEC, now, rtt_us)
 
 
 def _smooth(tcb: Tcb, rtt_us: int, rto_min: int) -> None:

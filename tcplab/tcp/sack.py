@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tcplab.tcp import seq
 from tcplab.tcp.tcb import Tcb
 from tcplab.units import Seq
 
@@ -36,6 +37,16 @@ def duplicate(tcb: Tcb, left: Seq, right: Seq, old: bool) -> None:
         return
     tcb.host.counters["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
     tcb.dsack = (left, right)
+
+
+def extend(tcb: Tcb, left: Seq, right: Seq) -> None:
+    """More octets came twice: the block that is to be reported grows, if they touch it (tcp_dsack_extend)."""
+    if tcb.dsack is None:
+        duplicate(tcb, left, right, seq.before(left, tcb.rcv_nxt))
+        return
+    start, end = tcb.dsack
+    if not seq.after(left, end) and not seq.after(start, right):
+        tcb.dsack = (left if seq.before(left, start) else start, seq.later(right, end))
 
 
 def edges(tcb: Tcb) -> tuple[tuple[Seq, Seq], ...]:

@@ -7,6 +7,7 @@ import errno
 from tcplab.api.states import Cause
 from tcplab.tcp import (
     autotune,
+    cwnd,
     delack,
     ecn,
     fastopen,
@@ -109,8 +110,9 @@ def first_sample(tcb: Tcb, syn: SentSeg, seg: Segment) -> None:
         tcb.backoff = 0
     first = (tcb.retrans_stamp // MS + tcb.ts_off) & seq.MASK
     spurious = tcb.ts_ok and seg.ts is not None and seg.ts[1] == first  # Linux tcp_try_undo_spurious_syn
-    if tcb.total_retrans > 1 and not spurious:
-        tcb.cwnd = 1  # RFC 5681 3.1, but one repeat is forgiven (tcp_init_transfer)
+    forgiven = 0 if tcb.host.sysctl.profile.small_start else 1
+    lost = tcb.total_retrans > forgiven and not spurious
+    tcb.cwnd = 1 if lost else cwnd.initial(tcb)  # RFC 5681 3.1, but Linux forgives one repeat (tcp_init_transfer)
 
 
 def established(tcb: Tcb) -> None:

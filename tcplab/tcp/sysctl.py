@@ -169,6 +169,7 @@ KNOBS: Final[dict[str, Knob]] = {
         ),
         Knob("tcp_retrans_collapse", 1, 0, _BYTE, "bool", "repeat small segments together, as one", "tcp(7)"),
         Knob("tcp_rto_min_us", 200_000, 1, _INT, "us", "lower bound of RTTVAR in the RTO", "ip-sysctl"),
+        Knob("tcp_min_rtt_wlen", 300, 0, 86_400, "s", "for so long the least round trip counts", "ip-sysctl"),
         Knob("tcp_rto_max_ms", 120_000, 1000, 120_000, "ms", "upper bound of the RTO", "ip-sysctl"),
         Knob("tcp_invalid_ratelimit", 500, 0, _INT, "ms", "least time between two complaining ACKs", "ip-sysctl"),
         Knob(

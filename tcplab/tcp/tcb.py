@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from tcplab.tcp.autotune import Receiver
     from tcplab.tcp.cc.base import Controller
     from tcplab.tcp.fastopen import Attempt
+    from tcplab.tcp.minmax import Minmax
     from tcplab.tcp.mtu_probe import Search
     from tcplab.tcp.notices import Notices
     from tcplab.tcp.rate import Rate
+    from tcplab.tcp.reassembly import Waiting
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INIT_CWND: Final = 10  # RFC 6928
@@ -127,21 +129,22 @@ class Tcb:
         "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "delivered_ce",
         "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires", "fastopen_child",
         "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq", "highest_sack", "host", "ident",
-        "irs", "iss", "keepalive", "key", "laddr", "linger2", "lost", "lost_out", "lport", "lrcvtime", "lsndtime",
-        "max_pacing_rate", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp",
-        "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "ooo_rmem", "oow_at", "owner", "pacing",
-        "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out",
-        "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen",
-        "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rate", "rcv_mss", "rcv_nxt",
-        "rcv_ooopack", "rcv_ssthresh", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked",
-        "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps", "reord_seen", "reordering", "request",
-        "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto",
-        "rtt_min", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks",
-        "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml",
-        "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space",
-        "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries", "tlp_high_seq", "tlp_retrans", "tos",
-        "total_retrans", "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans",
-        "user_clamp", "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
+        "irs", "iss", "keepalive", "key", "laddr", "last_seg_size", "linger2", "lost", "lost_out", "lport", "lrcvtime",
+        "lsndtime", "max_pacing_rate", "max_packets_out", "max_packets_seq", "max_window", "mdev", "mdev_max", "mss",
+        "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo", "oow_at", "owner",
+        "pacing", "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh",
+        "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced",
+        "rack_dsack_seen", "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rate",
+        "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tsecr", "rcv_tstamp", "rcv_wnd", "rcv_wscale",
+        "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps",
+        "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport",
+        "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_mins", "rtt_seq", "rttvar", "rtx", "sack_cache",
+        "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs",
+        "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf",
+        "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh", "state", "syn_data_acked",
+        "syn_retries", "thin_lto", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok",
+        "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
+        "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -215,14 +218,14 @@ class Tcb:
         """The segments in rcvq: [octets unread, memory, room at the end]; `tcplab.tcp.rcvbuf`."""
         self.rcvbuf_locked = False
         """SO_RCVBUF was set: the buffer keeps its size."""
-        self.rmem_alloc = self.ooo_rmem = 0
-        """Memory that the receive buffer takes, and what of it waits out of order."""
+        self.rmem_alloc = 0
+        """Memory that the receive buffer takes, what waits out of order included."""
         self.scaling_ratio = 128
         """How much of such memory is payload, in 1/256 (Linux TCP_DEFAULT_SCALING_RATIO)."""
         self.clamp = 65535 << 14
         """The greatest window to offer (Linux window_clamp)."""
-        self.ooo: Sequence[tuple[Seq, bytes, bool]] = ()
-        """Out of order, in sequence order and without overlap: (first, octets, FIN behind them)."""
+        self.ooo: Sequence[Waiting] = ()
+        """Out of order, sorted by where they begin; they may overlap."""
         self.sacks: Sequence[tuple[Seq, Seq]] = ()
         """SACK blocks to report, the one that grew last first."""
         self.dsack: tuple[Seq, Seq] | None = None
@@ -259,7 +262,11 @@ class Tcb:
         self.mtup: Search | None = None
         """The search for a greater MTU, or for a smaller one without ICMP."""
         self.advmss = 1460
+        self.rcv_tsecr = 0
+        """The timestamp that was echoed last (Linux rcv_rtt_last_tsecr)."""
         self.rcv_mss = 536
+        self.last_seg_size = 0
+        """The size of the last segment, if it was smaller than that."""
         self.sack_ok = False
         self.wscale_ok = False
         self.ts_ok = False
@@ -275,6 +282,8 @@ class Tcb:
         self.mdev = self.mdev_max = self.rttvar = 0
         self.rtt_seq: Seq = 0
         self.rtt_min = 0
+        """The least round trip lately, microseconds; and what it is made of."""
+        self.rtt_mins: Minmax | None = None
         self.backoff = 0
         self.retransmits = 0
         """Unanswered repeats in a row (icsk_retransmits)."""
@@ -285,6 +294,8 @@ class Tcb:
         self.total_retrans = 0
         self.syn_retries = 0
         self.user_timeout: Nanos = 0
+        self.thin_lto = False
+        """TCP_THIN_LINEAR_TIMEOUTS."""
         self.tlp_high_seq: Seq = 0
         """snd_nxt when a tail loss probe was sent that nothing was heard of; 0: none is on its way."""
         self.tlp_retrans = False

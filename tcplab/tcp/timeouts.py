@@ -79,6 +79,7 @@ def _retransmit(tcb: Tcb) -> None:
     waited = tcb.rto
     if _write_timeout(tcb):
         return
+    host.counters["TcpExtTcpTimeoutRehash"] += 1
     _count_failure(tcb)
     recovery.enter_loss(tcb)
     tcb.retransmits += 1
@@ -125,7 +126,7 @@ def _back_off(tcb: Tcb) -> None:
 
 def _is_thin(tcb: Tcb) -> bool:
     """Fewer than four segments are out, and not because the connection is young (tcp_stream_is_thin)."""
-    wanted = tcb.host.sysctl.tcp_thin_linear_timeouts and tcb.state is State.ESTABLISHED
+    wanted = (tcb.thin_lto or tcb.host.sysctl.tcp_thin_linear_timeouts) and tcb.state is State.ESTABLISHED
     return bool(wanted and len(tcb.rtx) < _THIN and tcb.ssthresh < INFINITE_SSTHRESH)
 
 

@@ -98,6 +98,8 @@ def _call(conn: Tcb, data: bytes, flags: int = 0) -> int:
         if conn.notices is not None:
             conn.notices.lent(conn, len(data), flags)
     output.send_syn(conn, why, ref, with_ts_recent=conn.ts_recent != 0, cookie=option, data=data)
+    if data:
+        conn.host.counters["TcpExtTCPOrigDataSent"] += 1
     timers.arm(conn, RTO, host.now + conn.rto, "the SYN waits for its SYN,ACK", "RFC 6298 2.1")
     return len(data)
 

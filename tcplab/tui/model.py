@@ -132,7 +132,7 @@ class Model:
                     row.arrived = event.t
                     if row.fate == "under way":
                         row.fate = "gone" if event.host == "x" else "arrived"
-            case ev.Lost() | ev.Delayed() | ev.Duplicated():
+            case ev.Lost() | ev.Delayed() | ev.Duplicated() | ev.CeMarked():
                 self._wire(event)
             case ev.StateChanged():
                 self._state(event)
@@ -191,7 +191,7 @@ class Model:
         self._fold.until = event.t
         return True
 
-    def _wire(self, event: ev.Lost | ev.Delayed | ev.Duplicated) -> None:
+    def _wire(self, event: ev.Lost | ev.Delayed | ev.Duplicated | ev.CeMarked) -> None:
         row = self._by_frame.get(event.n)
         what = f"frame {event.n}" if row is None or row.sent is None else label(row.sent)
         match event:
@@ -207,6 +207,10 @@ class Model:
                 if row is not None:
                     row.fate_why = event.why
                 self._say(event.t, "wire", f"copies {what}", "rtx")
+            case ev.CeMarked():
+                if row is not None:
+                    row.fate_why = event.why
+                self._say(event.t, "wire", f"marks {what}: congestion", "rtx")
 
     # --- the hosts ------------------------------------------------------------------------------------------
 

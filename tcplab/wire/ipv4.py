@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from tcplab.wire.checksum import update
 from tcplab.wire.errors import WireError
 
 HEADER: Final = 20
@@ -15,6 +16,8 @@ PROTO_TCP: Final = 6
 _HEADER: Final = Struct("!BBHHHBBHII")
 _DF, _MF = 0x4000, 0x2000
 _COUNTER: Final = "IpInHdrErrors"
+_CE: Final = 3
+"""Both bits of ECN: congestion experienced."""
 FRAGMENTED: Final = 0x3FFF
 """Any of these bits of `Ipv4.fragment`: it is a part of a packet only."""
 
@@ -76,6 +79,17 @@ def build(
     fragment = _DF if df else 0
     total = (0x4500 | tos) + length + ident + fragment + (ttl << 8 | proto) + src + dst
     return _HEADER.pack(0x45, tos, length, ident, fragment, ttl, proto, -total % 0xFFFF, src, dst) + payload
+
+
+def congested(packet: bytes) -> bytes:
+    """`packet` as a router passes it on that is congested, marked CE; one that may not be marked stays as it is
+    (RFC 3168 5). The checksum follows (RFC 1624).
+    """
+    old = packet[1]
+    if not old & _CE or old & _CE == _CE:
+        return packet
+    checksum = update(int.from_bytes(packet[10:12], "big"), old, old | _CE)
+    return packet[:1] + bytes([old | _CE]) + packet[2:10] + checksum.to_bytes(2, "big") + packet[12:]
 
 
 def fragments(packet: bytes, mtu: int) -> list[bytes]:

@@ -69,8 +69,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
 def test_what_is_found_can_be_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = reassembly.insert
 
-    def insert(tcb: Tcb, first: int, octets: bytes, fin: bool) -> object:
-        return whole(tcb, first, octets[:-1] + b"?" if octets else octets, fin)
+    def insert(tcb: Tcb, first: int, octets: bytes, fin: bool, header: int) -> object:
+        return whole(tcb, first, octets[:-1] + b"?" if octets else octets, fin, header)
 
     monkeypatch.setattr(reassembly, "insert", insert)
     done = CliRunner().invoke(tcplab, ["simulate", "--seeds", "40"], standalone_mode=False)

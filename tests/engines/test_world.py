@@ -7,7 +7,7 @@ import errno
 import msgspec
 import pytest
 
-from tcplab.api.events import Arrived, Called, Delayed, Dropped, Duplicated, Lost, Sent
+from tcplab.api.events import Arrived, Called, CeMarked, Delayed, Dropped, Duplicated, Lost, Sent
 from tcplab.api.plan import Plan
 from tcplab.engines import apps
 from tcplab.engines.addresses import ADDRESS, MAC
@@ -16,7 +16,7 @@ from tcplab.engines.http import body, http_server
 from tcplab.engines.world import World
 from tcplab.link import inject
 from tcplab.link.match import Match
-from tcplab.link.stages import Delay, Drop, Duplicate
+from tcplab.link.stages import Delay, Drop, Duplicate, Mark
 from tcplab.units import MS, SEC
 
 VETH = pytest.param("veth", marks=pytest.mark.namespaces)
@@ -265,3 +265,25 @@ def test_relative_numbers_survive_a_forged_syn_and_start_again_with_a_new_one(wo
     lab.apps.start("a", "c1", apps.send_all(client, b"hello"))
     lab.loop.run_until(lab.loop.now + SEC)
     assert [event.rseq for event in frames(lab) if event.len] == [1]
+
+
+def test_a_router_marks_what_speaks_ecn_and_the_sender_hears_of_it(world):
+    lab = world()
+    for host in ("a", "b"):
+        lab.hosts[host].sysctl.set("tcp_ecn", "1")
+    client, _ = connected(lab)
+    lab.link.add(Mark(Match("a>b", nth=1), "ce a>b nth=1"))
+    lab.apps.start("a", "c1", apps.send_all(client, b"marked"))
+    lab.loop.run_until(lab.loop.now + SEC)
+    [data] = [event for event in frames(lab) if event.len]
+    assert kinds(lab, CeMarked) == [CeMarked(data.t, data.n, "ce a>b nth=1")]
+    assert lab.hosts["b"].counters["IpExtInCEPkts"] == 1
+    assert lab.hosts["b"].counters["IpInHdrErrors"] == 0
+    assert [event.flags for event in frames(lab)][-1] == "AE"
+
+
+def test_what_does_not_speak_ecn_is_not_marked(world):
+    lab = world()
+    lab.link.add(Mark(Match(), "ce both"))
+    connected(lab)
+    assert kinds(lab, CeMarked) == []

@@ -40,6 +40,7 @@ LINUX: dict[str, tuple[int, dict[int, int]]] = {
     "TCP_NOTSENT_LOWAT": (0, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1, -1: -1}),
     "SO_MAX_PACING_RATE": (-1, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1, -2: -2, -1: -1}),
     "TCP_INQ": (0, {0: 0, 1: 1}),
+    "TCP_THIN_LINEAR_TIMEOUTS": (0, {0: 0, 1: 1}),
     "SO_ZEROCOPY": (0, {0: 0, 1: 1}),
     "SO_TIMESTAMPING": (0, {0: 0, 2: 2, 0x212: 0x212, 0x40000: 0x40000, 0x7FF7F - 0x10000: 0x7FF7F - 0x10000}),
     "IP_TOS": (0, {0: 0, 3: 0, 4: 4, 16: 16, 255: 252, 256: 0, -1: 252, 2**31 - 1: 252}),
@@ -51,6 +52,7 @@ LINUX: dict[str, tuple[int, dict[int, int]]] = {
 REFUSED = {
     "TCP_MAXSEG": (1, 87, 32768, -1), "TCP_KEEPIDLE": (0, 32768, -1), "TCP_KEEPINTVL": (0, 32768),
     "TCP_KEEPCNT": (0, 128), "TCP_SYNCNT": (0, 128), "TCP_USER_TIMEOUT": (-1,), "TCP_INQ": (2, -1),
+    "TCP_THIN_LINEAR_TIMEOUTS": (2, -1),
     "SO_ZEROCOPY": (2, -1), "SO_TIMESTAMPING": (0x80, 0x10000, 0x10080, 0x80000, -1),
     "IP_MTU_DISCOVER": (-1, 6, 255), "IP_LOCAL_PORT_RANGE": ((40_000 << 16) + 50_000 - 2**32,),
 }  # fmt: skip

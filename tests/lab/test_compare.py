@@ -151,11 +151,11 @@ def test_the_table_is_well_formed() -> None:
 
 def test_an_explained_difference_is_no_failure() -> None:
     ours, linux = run(), run()
-    linux.counters = {"a": {"TcpCurrEstab": 1, "TcpExtSomethingNew": 1}}
+    linux.counters = {"a": {"TcpExtTCPHPHits": 1, "TcpExtSomethingNew": 1}}
     found = align.compare(ours, linux, align.Tolerance())
     assert fidelity.explain(found) == 1
     text = report.as_text(report.of("x", "both", "Linux", found, 1, linux))
-    assert "TcpCurrEstab (on a): tcplab 0, Linux 1  [meant: gauges]" in text
+    assert "TcpExtTCPHPHits (on a): tcplab 0, Linux 1  [meant: fast-path-counters]" in text
     assert text.endswith("1 unexplained differences, 1 that are meant")
 
 

@@ -31,6 +31,7 @@ EXAMPLES = {
     "drop": "drop b>a flags=AS nth=1",
     "delay": "delay both 200ms jitter=5ms p=2.5%",
     "dup": "dup a>b data conn=c1",
+    "ce": "ce a>b data nth=3",
     "clear": "clear",
     "inject flood": "inject flood b:80 rate=50/s count=200",
     "inject rst": "inject rst c1 to=b seq=-5",

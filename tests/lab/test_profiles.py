@@ -29,7 +29,7 @@ def test_an_exercise_names_a_profile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('profile = { a = "rfc1" }', "no profile 'rfc1'; there are linux-6, textbook"),
+        ('profile = { a = "rfc1" }', "no profile 'rfc1'; there are linux-6, textbook, rfc793"),
         ('profile = { c = "textbook" }', "no host 'c'; the hosts are a and b"),
     ],
 )

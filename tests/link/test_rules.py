@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tcplab.link.match import Match
-from tcplab.link.stages import Delay, Drop, Duplicate, Fate, Link, Verdict
+from tcplab.link.stages import Delay, Drop, Duplicate, Fate, Link, Mark, Verdict
 from tcplab.rng import Rng
 from tcplab.units import MS
 
@@ -29,8 +29,8 @@ def wire(*rules, seed=1, delay=5 * MS):
 
 
 def fates(link, *segments, direction="a>b", now=0):
-    """`L` lost, `D` delayed, `C` copied, `.` arrives; one word per frame."""
-    letter = {Fate.LOST: "L", Fate.DELAYED: "D", Fate.COPIED: "C", Fate.ARRIVES: "."}
+    """`L` lost, `D` delayed, `C` copied, `M` marked, `.` arrives; one word per frame."""
+    letter = {Fate.LOST: "L", Fate.DELAYED: "D", Fate.COPIED: "C", Fate.MARKED: "M", Fate.ARRIVES: "."}
     return ["".join(letter[v.fate] for v in link.frame(now, direction, FRAME, s)) for s in segments]
 
 
@@ -136,3 +136,9 @@ def test_clear_takes_all_rules_off():
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError):
         Match(**wrong)
+
+
+def test_a_mark_is_told_before_the_arrival_and_only_of_the_frames_that_match():
+    link = wire(Mark(Match("a>b", data=True, nth=2), "ce a>b data nth=2"))
+    assert fates(link, segment(), segment("PA", 5), segment("PA", 5), segment("PA", 5)) == [".", ".", "M.", "."]
+    assert link.rules == ()

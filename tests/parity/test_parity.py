@@ -25,22 +25,11 @@ SCRIPTS = [
     *(path for glob in ALSO for path in sorted(PACKETS.glob(f"{glob}.pkt")) if not drill.mark(path.read_text())),
 ]
 NAMES = {str(path.relative_to(HERE.parent)): path for path in SCRIPTS}
-NOT_YET = {
-    "12-loss/slow-start*": "a real round trip of some microseconds more may end a burst elsewhere",
-    "13-zero-window/fills-and-opens*": "cwnd of a sender that the window limits",
-    "ooo/overlap-above*": "the memory of segments that overlap",
-}
-"""Known, and not meant to stay: a script may differ in this."""
 BY_CHANCE = {"psh-on-bursts"}
 """Differences that real time makes in some runs only."""
 _RUNS: list[tuple[list[Path], Beside]] = []
 
 pytestmark = pytest.mark.root
-
-
-def not_yet(path: Path) -> str:
-    """In what it may differ."""
-    return next((why for pattern, why in NOT_YET.items() if path.match(pattern)), "")
 
 
 def begin_beside(names: list[str]) -> Callable[[], None] | None:
@@ -66,8 +55,6 @@ def judged() -> dict[Path, Judged]:
 @pytest.mark.parametrize("path", NAMES.values(), ids=NAMES)
 def test_no_difference_that_is_not_meant(path: Path, judged: dict[Path, Judged]) -> None:
     found = judged[path]
-    if not found.good and not_yet(path):
-        pytest.xfail(f"not Linux's yet: {not_yet(path)}")
     assert found.good, found.text
 
 

@@ -24,10 +24,10 @@ def test_what_waits_behind_a_fin_takes_no_memory_any_more() -> None:
     hand = Hand(SACK_OK)
     hand.say(ACK, at=10, payload=b"behind the end")
     tcb = connection(hand)
-    assert tcb.ooo_rmem > 0
+    assert tcb.rmem_alloc > 0
     hand.say(ACK | FIN)
     assert not tcb.ooo
-    assert (tcb.ooo_rmem, tcb.rmem_alloc) == (0, 0)
+    assert tcb.rmem_alloc == 0
     Keeper(hand.pair.a).look()
 
 

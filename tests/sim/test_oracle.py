@@ -32,8 +32,8 @@ def lose_an_octet(patch: pytest.MonkeyPatch) -> None:
     """What fills a hole loses its last octet."""
     whole = reassembly.insert
 
-    def insert(tcb: Tcb, first: int, octets: bytes, fin: bool) -> Any:
-        return whole(tcb, first, octets[:-1] + b"?", fin) if len(octets) > 1 else whole(tcb, first, octets, fin)
+    def insert(tcb: Tcb, first: int, octets: bytes, fin: bool, header: int) -> Any:
+        return whole(tcb, first, octets[:-1] + b"?" if len(octets) > 1 else octets, fin, header)
 
     patch.setattr(reassembly, "insert", insert)
 

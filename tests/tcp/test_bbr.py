@@ -13,7 +13,6 @@ from tcplab.lab.ss import ss
 from tcplab.tcp.cc import bbr
 from tcplab.tcp.cc.bbr_aggregation import Aggregation
 from tcplab.tcp.cc.bbr_policer import BW_UNIT
-from tcplab.tcp.cc.minmax import WindowedMax
 from tcplab.tcp.pacing import rate_text
 from tcplab.tcp.tcb import PACING, Tcb
 from tcplab.units import MS, NEVER, SEC
@@ -43,28 +42,6 @@ def told(pair: Pair, begin: str) -> list[Noted]:
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_greatest_of_the_last_ten() -> None:
-    """Never less than the greatest of the window's younger half, never more than that of all of it."""
-    values = [(index * 7919) % 101 for index in range(300)]
-    best = WindowedMax(10)
-    for now, value in enumerate(values):
-        best.update(now, value)
-        assert best.get() <= max(values[max(now - 10, 0) : now + 1])
-        assert best.get() >= max(values[max(now - 2, 0) : now + 1])
-
-
-def test_what_is_old_gives_way() -> None:
-    best = WindowedMax(10)
-    best.update(0, 100)
-    for now, value in ((3, 50), (6, 40), (9, 30), (10, 20)):
-        best.update(now, value)
-        assert best.get() == 100
-    best.update(11, 20)
-    assert best.get() == 50, "the first left the window, the second takes its place"
-    best.update(40, 1)
-    assert best.get() == 1, "nothing of it is left"
 
 
 def test_clumps_of_acks() -> None:

@@ -10,7 +10,7 @@ from support.pair import A, B, Pair, X, gaps
 from tcplab.units import MS, SEC
 from tcplab.wire import tcp as wire_tcp
 from tcplab.wire import tcp_options as opt
-from tcplab.wire.tcp import ACK, FIN, PSH, RST, SYN
+from tcplab.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
 
 FULL, NO_TS = "mss sackOK TS nop wscale", "mss nop nop sackOK nop wscale"
 
@@ -463,3 +463,14 @@ def test_a_host_that_forgot_its_connection_gets_a_new_one() -> None:
     assert pair.flow()[3:] == ["a S", "b A", "a R", "a S", "b SA", "a A"]
     assert pair.conns("a") == ["ESTABLISHED"]
     assert pair.counter("b", "TcpExtTCPSYNChallenge") == 1
+
+
+@pytest.mark.parametrize("ecn", [0, 1, 2])
+def test_a_syn_of_accurate_ecn_is_answered_as_one_of_rfc_3168(ecn: int) -> None:
+    """AE, CWR and ECE: a server that does not know AccECN takes it for RFC 3168's, as that was made to be."""
+    pair = Pair()
+    pair.set("b", tcp_ecn=ecn)
+    pair.listen()
+    pair.b.learn(X, bytes.fromhex("02000a4d0009"))
+    pair.inject("b", syn(flags=SYN | ECE | CWR | 256), X)
+    assert pair.sent[-1].seg.flags == SYN | ACK | (ECE if ecn else 0)

@@ -78,3 +78,10 @@ def test_the_example_of_rfc_1624() -> None:
 @plenty
 def test_addresses_there_and_back(addr: int) -> None:
     assert ipv4.address(ipv4.text(addr)) == addr
+
+
+@plenty
+@given(ADDRESS, ADDRESS, WORD, st.integers(0, 255))
+def test_a_marked_header_is_as_if_it_had_been_built_so(src: int, dst: int, ident: int, tos: int) -> None:
+    packet = ipv4.build(src, dst, 6, b"payload", ident, tos=tos)
+    assert ipv4.congested(packet) == (ipv4.build(src, dst, 6, b"payload", ident, tos=tos | 3) if tos & 3 else packet)

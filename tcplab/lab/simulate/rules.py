@@ -18,6 +18,7 @@ from tcplab.tcp.tcb import COMPRESS, DELACK, PERSIST, REO, RTO, TLP, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 
+_OPEN: Final = (State.ESTABLISHED, State.CLOSE_WAIT)
 _SENDING: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 _LARGEST: Final = rcvbuf.truesize(65_535)[0]
 _MOST_AHEAD: Final = 65_535
@@ -60,13 +61,16 @@ class Keeper:
         """Now and then: counters only grow, and the parts are not more than the whole."""
         host = self.host
         for name, value in host.counters.items():
-            if value < self._counted.get(name, 0):
+            if value < self._counted.get(name, 0) and name != "TcpCurrEstab":
                 _fail("a counter fell", host.name, f"{name} {value}")
         self._counted = dict(host.counters)
         get = host.counters.get
         sent, resets = get("TcpOutSegs", 0), get("TcpOutRsts", 0)
         if resets > sent:
             _fail("counters do not add up", host.name, f"{resets} resets of {sent}")
+        opened = sum(isinstance(flow, Tcb) and flow.state in _OPEN for flow in host.flows.values())
+        if opened != get("TcpCurrEstab", 0):
+            _fail("TcpCurrEstab", host.name, f"{get('TcpCurrEstab', 0)}, but {opened} are")
         self._seen = {key: seen for key, seen in self._seen.items() if not seen[0].over}
 
     def _never_back(self, tcb: Tcb) -> None:
@@ -161,18 +165,20 @@ def _receive_space(tcb: Tcb) -> None:
     unread = sum(held[0] for held in tcb.rcvskbs)
     if unread != len(tcb.rcvq):
         _fail("unread octets", who, f"{unread} in buffers, {len(tcb.rcvq)} queued")
-    memory = sum(held[1] for held in tcb.rcvskbs) + tcb.ooo_rmem
-    if memory != tcb.rmem_alloc or tcb.ooo_rmem < 0 or (tcb.ooo_rmem and not tcb.ooo):
-        _fail("receive memory", who, f"{tcb.rmem_alloc}, but {memory} is held, {tcb.ooo_rmem} of it out of order")
+    memory = sum(held[1] for held in tcb.rcvskbs) + sum(held.memory for held in tcb.ooo)
+    if memory != tcb.rmem_alloc:
+        _fail("receive memory", who, f"{tcb.rmem_alloc}, but {memory} is held")
     if tcb.state is State.SYN_SENT:
         return
     if seq.after(tcb.rcv_wup, tcb.rcv_nxt):
         _fail("RCV.WUP > RCV.NXT", who, f"{tcb.rcv_wup} {tcb.rcv_nxt}")
     at = tcb.rcv_nxt
-    for first, data, fin in tcb.ooo:
-        if seq.before(first, at) or first == tcb.rcv_nxt:
-            _fail("out of order, but not behind", who, f"{first}, {at} came before")
-        at = seq.add(first, len(data) + fin)
+    for early in tcb.ooo:
+        if seq.before(early.seq, at) or early.seq == tcb.rcv_nxt:
+            _fail("out of order, but not behind", who, f"{early.seq}, {at} came before")
+        if seq.add(early.seq, len(early.octets) + early.fin) != early.end:
+            _fail("out of order, and of another length", who, f"{early.seq}:{early.end}")
+        at = early.seq
     if len(tcb.sacks) > SACKS:
         _fail("too many SACK blocks", who, len(tcb.sacks))
     for left, right in tcb.sacks:

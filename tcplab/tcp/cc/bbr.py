@@ -15,7 +15,7 @@ from tcplab.api.events import Noted
 from tcplab.tcp.cc.base import GSO_MAX, HZ, Controller, ticks
 from tcplab.tcp.cc.bbr_aggregation import Aggregation
 from tcplab.tcp.cc.bbr_policer import BBR_SCALE, BBR_UNIT, BW_SCALE, BW_UNIT, Policer, octets
-from tcplab.tcp.cc.minmax import WindowedMax
+from tcplab.tcp.minmax import Minmax
 from tcplab.tcp.rate_sample import Sample
 from tcplab.units import US
 
@@ -62,7 +62,7 @@ class Bbr(Controller):
     def _reset(self) -> None:
         """Nothing is known of the path."""
         self.mode = STARTUP
-        self.bw = WindowedMax(_BW_RTTS)
+        self.bw = Minmax(0, 0)
         self.rtt_cnt = 0
         """Round trips so far, counted by what they deliver; the next begins when what is delivered now is answered."""
         self.next_rtt_delivered = 0
@@ -163,7 +163,7 @@ class Bbr(Controller):
 
     def _bw(self) -> int:
         """The path's, as far as it is known; a policer's, if there is one (bbr_bw)."""
-        return self.lt.bw if self.lt.use_bw else self.bw.get()
+        return self.lt.bw if self.lt.use_bw else self.bw.best
 
     def _init_pacing_rate(self, tcb: Tcb) -> None:
         """cwnd in a round trip, times the gain of STARTUP (bbr_init_pacing_rate_from_rtt)."""
@@ -194,8 +194,8 @@ class Bbr(Controller):
             self.packet_conservation = False
         self._look_for_policer(tcb, sample)
         bw = sample.delivered * BW_UNIT // sample.interval_us
-        if not sample.is_app_limited or bw >= self.bw.get():  # what an application limits says little of the path
-            self.bw.update(self.rtt_cnt, bw)
+        if not sample.is_app_limited or bw >= self.bw.best:  # what an application limits says little of the path
+            self.bw.running_max(_BW_RTTS, self.rtt_cnt, bw)
 
     def _look_for_policer(self, tcb: Tcb, sample: Sample) -> None:
         """bbr_lt_bw_sampling."""
@@ -284,7 +284,7 @@ class Bbr(Controller):
         full_length = _delivered_us(tcb) - self.cycle_mstamp > self.min_rtt_us
         if self.pacing_gain == BBR_UNIT:
             return full_length
-        inflight, bw = self._in_net_at_edt(tcb, sample.prior_in_flight), self.bw.get()
+        inflight, bw = self._in_net_at_edt(tcb, sample.prior_in_flight), self.bw.best
         if self.pacing_gain > BBR_UNIT:  # until so much is in flight, or it does not fit
             enough = sample.losses > 0 or inflight >= self._inflight(tcb, bw, self.pacing_gain)
             return full_length and enough
@@ -309,8 +309,8 @@ class Bbr(Controller):
         """bbr_check_full_bw_reached."""
         if self.full_bw_reached or not self.round_start or sample.is_app_limited:
             return
-        if self.bw.get() >= self.full_bw * _FULL_BW_THRESH >> BBR_SCALE:
-            self.full_bw = self.bw.get()
+        if self.bw.best >= self.full_bw * _FULL_BW_THRESH >> BBR_SCALE:
+            self.full_bw = self.bw.best
             self.full_bw_cnt = 0
             return
         self.full_bw_cnt += 1
@@ -320,9 +320,9 @@ class Bbr(Controller):
         """bbr_check_drain."""
         if self.mode == STARTUP and self.full_bw_reached:
             self._enter(tcb, DRAIN, "three round trips brought less than a quarter more: the pipe is full")
-            tcb.ssthresh = self._inflight(tcb, self.bw.get(), BBR_UNIT)
+            tcb.ssthresh = self._inflight(tcb, self.bw.best, BBR_UNIT)
         if self.mode == DRAIN:
-            enough = self._inflight(tcb, self.bw.get(), BBR_UNIT)
+            enough = self._inflight(tcb, self.bw.best, BBR_UNIT)
             if self._in_net_at_edt(tcb, tcb.in_flight) <= enough:
                 self._probe_bw(tcb, f"no more than {enough} segments are in flight: the queue is empty")
 
