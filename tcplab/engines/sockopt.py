@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import Any, Final
 
-from tcplab.engines.tcp_info import tcp_info
+from tcplab.engines.tcp_info import cc_info, tcp_info
 
 SOCKET_OPTIONS: Final = {
     "SO_DEBUG": 1, "SO_REUSEADDR": 2, "SO_TYPE": 3, "SO_ERROR": 4, "SO_DONTROUTE": 5, "SO_BROADCAST": 6,
@@ -53,12 +53,15 @@ def set_option(sock: socket.socket, name: str, value: int | tuple[int, ...] | st
 
 
 def get_option(sock: socket.socket, name: str) -> Any:
-    """getsockopt(2) by name; TCP_INFO as a dictionary."""
+    """getsockopt(2) by name; TCP_INFO and TCP_CC_INFO as dictionaries."""
     raw = sock.getsockopt(*number_of(name), _LONGEST)
     if name == "TCP_INFO":
         return tcp_info(raw)
+    if name == "TCP_CC_INFO":
+        return cc_info(raw)
     if name == "SO_LINGER":
         return struct.unpack("ii", raw)
     if name == "TCP_CONGESTION":
         return raw.rstrip(b"\0").decode()
-    return int.from_bytes(raw, "little", signed=True) if len(raw) == 4 else raw
+    number = len(raw) == 4 or name == "SO_MAX_PACING_RATE"
+    return int.from_bytes(raw, "little", signed=True) if number else raw

@@ -21,6 +21,15 @@ _INFO_LATER: Final = """
 """
 
 
+_BBR_INFO: Final = ("bbr_bw_lo", "bbr_bw_hi", "bbr_min_rtt", "bbr_pacing_gain", "bbr_cwnd_gain")
+
+
+def cc_info(raw: bytes) -> dict[str, int]:
+    """What TCP_CC_INFO gave: struct tcp_bbr_info by the names of its fields; empty if it is another controller's."""
+    shape = struct.Struct(f"{len(_BBR_INFO)}I")
+    return dict(zip(_BBR_INFO, shape.unpack(raw), strict=True)) if len(raw) == shape.size else {}
+
+
 def tcp_info(raw: bytes) -> dict[str, int]:
     """The fields of struct tcp_info by name, as many as there are."""
     if len(raw) < 8:

@@ -64,6 +64,8 @@ class Machine:
         self.sysctl: Sysctl = Sysctl()
         self.isn = IsnSource(rng.stream(f"host-{name}/isn"))
         self.fastopen = Memory()
+        self.chance = rng.stream(f"host-{name}/cc")
+        """What a congestion control rolls its dice with."""
         self.port_stream = rng.stream(f"host-{name}/ports")
         self.counters: dict[str, int] = defaultdict(int)
         self.flows: dict[FlowKey, Endpoint] = {}

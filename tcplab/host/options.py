@@ -15,7 +15,7 @@ from tcplab.host import early_options, errqueue, tcp_info
 from tcplab.tcp import cc, delack, output, pmtu, rcvbuf, timers
 from tcplab.tcp.connection import Connection
 from tcplab.tcp.listen import Listener
-from tcplab.tcp.tcb import KEEPALIVE
+from tcplab.tcp.tcb import KEEPALIVE, NO_PACING
 from tcplab.units import MS
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _MIN_CLAMP: Final = _MIN_RCVBUF // 2
 NOT_INHERITED: Final = ("TCP_DEFER_ACCEPT", "TCP_QUICKACK")
 """What an accepted socket does not have of its listener."""
 _NOT_ECN: Final = 0xFC
+_UINT: Final = 2**32 - 1
+_NO_LIMIT: Final = -1
 _MAX_DEFER: Final = 255  # SYN,ACK timeouts
 
 
@@ -144,6 +146,8 @@ def apply(sock: Socket, conn: Connection) -> None:
     conn.sndbuf_fixed = "SO_SNDBUF" in sock.options
     settings = (get("TCP_KEEPIDLE", 0), get("TCP_KEEPINTVL", 0), get("TCP_KEEPCNT", 0))
     conn.keepalive = settings if get("SO_KEEPALIVE") else None
+    if "SO_MAX_PACING_RATE" in sock.options:
+        _limit_pacing(conn, get("SO_MAX_PACING_RATE", _NO_LIMIT))
 
 
 def _carry_congestion(sock: Socket, conn: Connection) -> None:
@@ -152,6 +156,16 @@ def _carry_congestion(sock: Socket, conn: Connection) -> None:
         cc.assign(conn, sock.congestion)
         if conn.state is not State.CLOSED:
             conn.cc.init(conn)
+
+
+def _limit_pacing(conn: Connection, rate: int) -> None:
+    """So many octets a second at most, whatever the controller wants; and now it is paced (sk_setsockopt)."""
+    if rate == _NO_LIMIT:
+        conn.max_pacing_rate = NO_PACING
+        return
+    conn.pacing = True
+    conn.max_pacing_rate = rate & _UINT
+    conn.pacing_rate = min(conn.pacing_rate, conn.max_pacing_rate)
 
 
 # --- what setting one does --------------------------------------------------------------------------------------------
@@ -311,6 +325,10 @@ def _info(sock: Socket) -> dict[str, int]:
     return tcp_info.of(sock.conn) if sock.conn is not None else tcp_info.of_unconnected()
 
 
+def _cc_info(sock: Socket) -> dict[str, int]:
+    return sock.conn.cc.info(sock.conn) if sock.conn is not None else {}
+
+
 OPTIONS: Final[dict[str, Option]] = {
     option.name: option
     for option in (
@@ -442,6 +460,13 @@ OPTIONS: Final[dict[str, Option]] = {
             "TCP_THIN_LINEAR_TIMEOUTS", "bool", "with few segments out the RTO does not double", low=0, high=1,
         ),
         Option("TCP_INQ", "bool", "recvmsg() tells how much is left to read", low=0, high=1),
+        Option(
+            "SO_MAX_PACING_RATE", "octets/s", "segments leave no faster, one after the other; -1: no limit",
+            "socket(7)", default=_NO_LIMIT, read=lambda sock: sock.options.get("SO_MAX_PACING_RATE", _NO_LIMIT),
+        ),
+        Option(
+            "TCP_CC_INFO", "struct", "what bbr knows of the path (struct tcp_bbr_info)", read_only=True, read=_cc_info,
+        ),
         Option("TCP_INFO", "struct", "all that is known of it (struct tcp_info)", read_only=True, read=_info),
     )
 }  # fmt: skip

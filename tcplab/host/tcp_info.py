@@ -45,8 +45,10 @@ def _complete(known: dict[str, int]) -> dict[str, int]:
 
 
 def of_all(flows: Iterable[Endpoint]) -> dict[str, dict[str, int]]:
-    """All connections of a host, by their names; what is less than a connection has no TCP_INFO."""
-    return {flow.label: of(flow) for flow in flows if isinstance(flow, Tcb)}
+    """All connections of a host, by their names, with what the congestion control tells; what is less than a
+    connection has no TCP_INFO.
+    """
+    return {flow.label: of(flow) | flow.cc.info(flow) for flow in flows if isinstance(flow, Tcb)}
 
 
 def of_listener(listener: Listener) -> dict[str, int]:
@@ -112,7 +114,7 @@ def of(tcb: Tcb) -> dict[str, int]:
         "rcv_space": tcb.space,
         "total_retrans": tcb.total_retrans,
         "pacing_rate": tcb.pacing_rate,
-        "max_pacing_rate": NO_LIMIT,
+        "max_pacing_rate": tcb.max_pacing_rate,
         "bytes_acked": tcb.bytes_acked,
         "bytes_received": tcb.bytes_received,
         "segs_out": tcb.segs_out,

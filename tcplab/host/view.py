@@ -11,7 +11,7 @@ from tcplab.tcp import sack, seq, timers, window
 from tcplab.tcp.env import Timed
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.request import Request
-from tcplab.tcp.tcb import COMPRESS, KEEPALIVE, PERSIST, REO, RTO, TIMER_NAMES, TLP, Tcb
+from tcplab.tcp.tcb import COMPRESS, KEEPALIVE, PACING, PERSIST, REO, RTO, TIMER_NAMES, TLP, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 from tcplab.wire.ipv4 import text as ip_text
@@ -116,6 +116,7 @@ _TIMER_WHY = {
     TLP: "probe whether the tail was lost (RFC 8985 7)",
     REO: "an overtaken segment is lost then (RFC 8985 6.2)",
     COMPRESS: "one ACK for all that came out of order until now (Linux tcp_compressed_ack_kick)",
+    PACING: "the next segment may leave, at the pacing rate (Linux tcp_pacing_check)",
     KEEPALIVE: "look whether the silent peer is there (RFC 9293 3.8.4)",
 }
 
@@ -192,4 +193,13 @@ def timer_text(item: Timed) -> str:
     return f"ARP {item.label}" if isinstance(item, Resolution) else ""
 
 
-_SHORT = ("RTO", "delayed ACK", "window probe", "keepalive", "tail loss probe", "reordering", "compressed ACK")
+_SHORT = (
+    "RTO",
+    "delayed ACK",
+    "window probe",
+    "keepalive",
+    "tail loss probe",
+    "reordering",
+    "compressed ACK",
+    "pacing",
+)

@@ -373,7 +373,10 @@ def _speed(word: str) -> tuple[int, int] | None:
 
 def _setting(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
-    if not equals or not re.fullmatch(r'-?\d+|0x[0-9a-f]+|"[\d\s]+"|[0-9a-fA-F-]{35}', value):
+    shape = r'-?\d+|0x[0-9a-f]+|"[\d\s]+"|[0-9a-fA-F-]{35}'
+    if name.endswith("_congestion_control"):
+        shape = r'[a-z][a-z0-9_]*|"[a-z][a-z0-9_\s]*"'
+    if not equals or not re.fullmatch(shape, value):
         raise ValueError
     return _pattern(r"[a-z0-9_.]+")(name.removeprefix("net.ipv4.").removeprefix("net.core.")), _text(value)
 
@@ -407,7 +410,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "HOW": (_one_of("rd", "wr", "rdwr"), "rd, wr or rdwr"),
     "VALUE": (_value, "a number or a name"),
     "OPTION": (_pattern(r"[A-Z][A-Z0-9_]*"), "a socket option, such as TCP_NODELAY"),
-    "SETTING": (_setting, 'NAME=NUMBER, or NAME="N N N"'),
+    "SETTING": (_setting, 'NAME=NUMBER, NAME="N N N", or tcp_congestion_control=NAME'),
     "PROFILE": (_one_of(*PROFILES), f"a profile: {' or '.join(PROFILES)}"),
     "SERVICE": (_one_of("echo", "http"), "a service: echo or http"),
     "DIR": (_one_of("a>b", "b>a", "both"), "a direction: a>b, b>a or both"),

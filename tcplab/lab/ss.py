@@ -119,7 +119,17 @@ def _details(congestion: str, info: Info) -> str:
     bits = info.get("tcpi_options", 0)
     flags = [word for bit, word in _OPTIONS.items() if bits & bit]
     scale = f"wscale:{info['tcpi_snd_wscale']},{info['tcpi_rcv_wscale']}" if bits & OPT_WSCALE else ""
-    words = [*flags, congestion, scale, *_times(info), *_counts(info), *_rates(info), *_losses(info), *_ends_of(info)]
+    words = [
+        *flags,
+        congestion,
+        scale,
+        *_times(info),
+        *_counts(info),
+        _bbr(info),
+        *_rates(info),
+        *_losses(info),
+        *_ends_of(info),
+    ]
     return " ".join(word for word in words if word)
 
 
@@ -157,6 +167,19 @@ def _counts(info: Info) -> list[str]:
     )  # fmt: skip
 
 
+def _bbr(info: Info) -> str:
+    """`bbr:(bw:9280000bps,mrtt:10.2,pacing_gain:1.25,cwnd_gain:2)`"""
+    if "bbr_min_rtt" not in info:
+        return ""
+    gains = [
+        f",{word}:{info[field] / 256:g}"
+        for word, field in (("pacing_gain", "bbr_pacing_gain"), ("cwnd_gain", "bbr_cwnd_gain"))
+        if info[field]
+    ]
+    octets = info["bbr_bw_hi"] << 32 | info["bbr_bw_lo"]
+    return f"bbr:(bw:{octets * 8}bps,mrtt:{info['bbr_min_rtt'] / 1000:g}{''.join(gains)})"
+
+
 def _rates(info: Info) -> list[str]:
     rtt, pacing = info.get("tcpi_rtt", 0), info.get("tcpi_pacing_rate", NO_LIMIT)
     send = info["tcpi_snd_cwnd"] * info["tcpi_snd_mss"] * 8_000_000 // rtt if rtt else 0
@@ -164,6 +187,7 @@ def _rates(info: Info) -> list[str]:
         f"send {send}bps" if send else "",
         *_some(info, "lastsnd=last_data_sent", "lastrcv=last_data_recv", "lastack=last_ack_recv"),
         f"pacing_rate {pacing * 8}bps" if pacing != NO_LIMIT else "",
+        f"delivery_rate {info['tcpi_delivery_rate'] * 8}bps" if info.get("tcpi_delivery_rate") else "",
         *_some(info, "delivered"),
         "app_limited" if info.get("tcpi_delivery_rate_app_limited") else "",
     ]

@@ -19,6 +19,7 @@ from tcplab.tcp import (
     tlp,
 )
 from tcplab.tcp.acked import (
+    ACK_MAYBE_DELAYED,
     CA_ALERT,
     DATA,
     DSACKING_ACK,
@@ -29,6 +30,7 @@ from tcplab.tcp.acked import (
     WIN_UPDATE,
     Acked,
 )
+from tcplab.tcp.rate_sample import Sample
 from tcplab.tcp.seq import HALF, MASK
 from tcplab.tcp.tagging import highest_sack
 from tcplab.tcp.tcb import OPEN, PERSIST, Tcb
@@ -58,6 +60,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
             return False
         acked.flags = SND_UNA_ADVANCED
         tcb.retransmits = 0
+    sample = Sample(tcb.in_flight) if tcb.cc.controls else None
     prior_fack = highest_sack(tcb) if tcb.sack_ok else una
     had_sent, delivered, lost = bool(tcb.rtx), tcb.delivered, tcb.lost
     take_timestamp(tcb, seg)
@@ -73,8 +76,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if seg.sack and tcb.sack_ok:
         scoreboard.tag(tcb, number, seg.sack, una, acked)
         tcb.delivered += acked.sack_delivered
-    tcb.soft_error = 0
-    tcb.probes_out = 0
+    tcb.soft_error = tcb.probes_out = 0
     tcb.rcv_tstamp = host.now
     if not had_sent:
         _nothing_outstanding(tcb, seg, acked)
@@ -93,11 +95,21 @@ def process(tcb: Tcb, seg: Segment) -> bool:
     if acked.flags & SET_XMIT_TIMER:
         tlp.set_xmit_timer(tcb)
     delivered = _newly_delivered(tcb, delivered, acked)
-    rate.generate(tcb, acked, delivered)
-    cwnd.control(tcb, delivered, tcb.lost - lost, acked.flags)
+    rate.generate(tcb, acked, delivered, sample)
+    if sample is None:
+        cwnd.control(tcb, delivered, tcb.lost - lost, acked.flags)
+    else:
+        _control(tcb, sample, acked, delivered, tcb.lost - lost)
     if acked.rexmit and tcb.state is not State.SYN_SENT:
         recovery.xmit(tcb, acked)
     return True
+
+
+def _control(tcb: Tcb, sample: Sample, acked: Acked, delivered: int, newly_lost: int) -> None:
+    """The controller does all itself (tcp_cong_control with cong_control)."""
+    sample.acked_sacked, sample.losses, sample.rtt_us = delivered, newly_lost, acked.ca_rtt
+    sample.is_ack_delayed = acked.flags & ACK_MAYBE_DELAYED != 0
+    tcb.cc.control(tcb, sample)
 
 
 def _says_nothing(tcb: Tcb, seg: Segment) -> None:

@@ -27,8 +27,8 @@ SET_XMIT_TIMER: Final = 0x1000
 SACK_RENEGING: Final = 0x2000
 """snd_una stands where a segment begins that was SACKed."""
 DSACK_TLP: Final = 0x8000
-MAYBE_DELAYED: Final = 0x10000
-"""Perhaps it waited at the peer (Linux FLAG_ACK_MAYBE_DELAYED)."""
+ACK_MAYBE_DELAYED: Final = 0x10000
+"""It acknowledges a small segment alone, when nothing else was outstanding: the peer may have kept it."""
 
 ANY_ACKED: Final = DATA_ACKED | SYN_ACKED
 NOT_DUP: Final = DATA | WIN_UPDATE | ANY_ACKED

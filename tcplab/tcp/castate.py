@@ -1,6 +1,7 @@
 """The congestion state and the way down: PRR (RFC 6937; Linux tcp_cwnd_reduction, tcp_enter_cwr).
 
-`Open` and `Disorder` leave cwnd to the congestion controller, so does `Loss`; in `CWR` and `Recovery` PRR sets it.
+`Open` and `Disorder` leave cwnd to the congestion controller, so does `Loss`; in `CWR` and `Recovery` PRR sets it,
+unless the controller controls all itself (`tcplab.tcp.cc.base`).
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def _halve_at_once(tcb: Tcb, flags: int) -> None:
 
 def end_reduction(tcb: Tcb) -> None:
     """cwnd is ssthresh now, unless the reduction was taken back (tcp_end_cwnd_reduction)."""
+    if tcb.cc.controls:
+        return
     kept = tcb.undo_marker >= 0 or not tcb.host.sysctl.profile.undo
     if tcb.ssthresh < INFINITE_SSTHRESH and (tcb.ca_state == CWR or kept):
         tcb.cwnd = tcb.ssthresh
@@ -83,7 +86,11 @@ def enter_cwr(tcb: Tcb, why: str) -> None:
         tcb.undo_marker = -1
         init_reduction(tcb, why)
         cc.change_state(tcb, CWR)
-        note(tcb, f"CWR cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", f"{why}: the path is congested; ssthresh is set", REF)
+        if tcb.cc.controls:
+            note(tcb, "CWR", f"{why}: the path is congested; {tcb.cc.name} makes nothing of it", REF)
+        else:
+            shrinks = f"CWR cwnd {tcb.prior_cwnd}>{tcb.ssthresh}"
+            note(tcb, shrinks, f"{why}: the path is congested; ssthresh is set", REF)
 
 
 def note(tcb: Tcb, said: str, why: str, ref: str) -> None:

@@ -48,7 +48,9 @@ def validate(tcb: Tcb, is_limited: bool) -> None:
         return
     if packets_out > tcb.cwnd_used:
         tcb.cwnd_used = packets_out
-    if tcb.host.sysctl.tcp_slow_start_after_idle and tcb.host.now - tcb.cwnd_stamp >= tcb.rto:
+    if (
+        tcb.host.sysctl.tcp_slow_start_after_idle and tcb.host.now - tcb.cwnd_stamp >= tcb.rto and not tcb.cc.controls
+    ):  # fmt: skip
         _application_limited(tcb)
     if tcb.nospace and not tcb.skbs:
         chrono.start(tcb, chrono.SNDBUF)
@@ -71,6 +73,8 @@ def restart(tcb: Tcb) -> None:
     host = tcb.host
     idle = host.now - tcb.lsndtime
     if tcb.rtx or tcb.lsndtime < 0 or idle <= tcb.rto or not host.sysctl.tcp_slow_start_after_idle:
+        return
+    if tcb.cc.controls:
         return
     tcb.ssthresh = castate.current_ssthresh(tcb)
     cwnd = tcb.cwnd

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tcplab.api.events import AnyEvent
+from tcplab.rng import Stream
 from tcplab.tcp.isn import IsnSource
 from tcplab.tcp.sysctl import Sysctl
 from tcplab.units import Nanos, Seq
@@ -61,6 +62,7 @@ class Env(Protocol):
     tracing: bool
     sysctl: Sysctl
     isn: IsnSource
+    chance: Stream
     fastopen: Memory
     counters: dict[str, int]
     flows: dict[FlowKey, Endpoint]

@@ -14,6 +14,7 @@ from tcplab.tcp import (
     ecn,
     mtu_probe,
     negotiate,
+    pacing,
     pmtu,
     rate,
     seq,
@@ -72,7 +73,9 @@ def _options(tcb: Tcb) -> bytes:
 def emit(tcb: Tcb, first: Seq, flags: int, payload: bytes, why: str, ref: str = "", rtx: bool = False) -> None:
     """Build one segment with the connection's window, ACK and options, and hand it to IP."""
     host = tcb.host
-    now = tcb.wstamp = host.now
+    now = host.now
+    if tcb.wstamp < now:
+        tcb.wstamp = now
     if tcb.ts_ok and not tcb.sacks and tcb.dsack is None:
         options = _TS.pack(_TS_HEAD, (now // MS + tcb.ts_off) & seq.MASK, tcb.ts_recent)
     else:
@@ -214,7 +217,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
     if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
         pmtu.follow(tcb)
     if tcb.mtup is not None and tcb.mtup.enabled and not once:
-        held = mtu_probe.probe(tcb, why)
+        held = mtu_probe.probe(tcb, why) if not tcb.pacing or not pacing.holds(tcb) else "pacing"
         rest = unsent(tcb)
     while rest and not held:
         held = _burst(tcb, why, more, force, once)
@@ -257,6 +260,7 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
         "Nagle": ("a small segment is unacknowledged: the next small one waits for its ACK", "RFC 9293 3.7.4"),
         "path": ("the last packet was too large for what is known of the path now", pmtu.REF),
         "MTU probe": ("the next segment is to be a probe of the path's MTU, and has no room yet", mtu_probe.REF),
+        "pacing": (f"they leave at {pacing.rate_text(tcb.pacing_rate)}, and it is too early", pacing.REF),
         "cork": ("a part of a segment waits for more (TCP_CORK, MSG_MORE), 200 ms at most", "tcp(7) TCP_CORK"),
     }
     why, ref = reasons[held]
@@ -268,6 +272,9 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
 
 def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
     """Send the next burst, or say what holds it back."""
+    if tcb.pacing and pacing.holds(tcb):
+        return "pacing"
+    prior = tcb.wstamp
     mss = tcb.mss if not tcb.sacks and tcb.dsack is None else current_mss(tcb)
     size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
     if held:
@@ -286,6 +293,8 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
     _send(tcb, at, size, fin, marked, several, why)
     if size < mss:
         tcb.snd_sml = tcb.snd_nxt
+    if tcb.pacing:
+        pacing.sent(tcb, prior, seq.diff(end, first))
     sndbuf.sent(tcb, first, before)
     return ""
 
@@ -306,7 +315,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
         why += f"; {len(tcb.rtx)} of cwnd {tcb.cwnd} in flight, window {tcb.snd_wnd}"
         if tcb.pending:
             why += "; the ACK that was owed rides on it"
-    if not tcb.rtx:
+    if not tcb.rtx or (tcb.pacing and not tcb.in_flight):
         tcb.cc.on_start(tcb)
     entry = SentSeg(first, end, host.now, False, fin)
     entry.order = tcb.segs_out
@@ -338,8 +347,10 @@ def push_one(tcb: Tcb, why: str) -> bool:
 
 def push_probe(tcb: Tcb, size: int, why: str) -> None:
     """A segment of `size` octets, more than `Tcb.mss`: it tells whether the path carries so much."""
-    first, before = tcb.snd_nxt, len(tcb.rtx)
+    first, before, prior = tcb.snd_nxt, len(tcb.rtx), tcb.wstamp
     _send(tcb, first, size, False, sndbuf.marked(tcb, seq.add(first, size)), False, why)
+    if tcb.pacing:
+        pacing.sent(tcb, prior, size)
     sndbuf.sent(tcb, first, before)
 
 
@@ -350,8 +361,10 @@ def window_probe(tcb: Tcb, why: str, ref: str) -> None:
     if room > 0 and data:
         size = min(room, data, tcb.mss)
         first = tcb.snd_nxt
-        before = len(tcb.rtx)
+        before, prior = len(tcb.rtx), tcb.wstamp
         _send(tcb, first, size, False, True, False, why)
+        if tcb.pacing:
+            pacing.sent(tcb, prior, size)
         sndbuf.sent(tcb, first, before)
         timers.rearm_rto(tcb)
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tcplab.tcp import seq
 from tcplab.tcp.acked import Acked
+from tcplab.tcp.rate_sample import Sample
 from tcplab.tcp.tcb import SentSeg, Tcb
 from tcplab.units import US, Nanos
 
@@ -65,8 +66,11 @@ def check_app_limited(tcb: Tcb) -> None:
         rate.app_limited = (tcb.delivered + tcb.in_flight) or 1
 
 
-def generate(tcb: Tcb, acked: Acked, delivered: int) -> None:
-    """An ACK told of `delivered` segments: take the sample (tcp_rate_skb_delivered, tcp_rate_gen)."""
+def generate(tcb: Tcb, acked: Acked, delivered: int, sample: Sample | None = None) -> None:
+    """An ACK told of `delivered` segments: take the sample (tcp_rate_skb_delivered, tcp_rate_gen).
+
+    `sample` is filled in for a controller that wants it.
+    """
     rate = tcb.rate
     if rate is None:
         return
@@ -79,7 +83,12 @@ def generate(tcb: Tcb, acked: Acked, delivered: int) -> None:
         count = tcb.delivered - acked.prior_delivered
         interval = max(entry.sent - entry.first_tx, now - entry.delivered_at) // US
         better = not entry.app_limited or count * rate.interval >= rate.delivered * interval
-        if tcb.rtt_min and interval >= tcb.rtt_min and better:
+        sound = tcb.rtt_min and interval >= tcb.rtt_min
+        if sound and better:
             rate.delivered, rate.interval, rate.limited = count, interval, entry.app_limited
+        if sample is not None:
+            sample.delivered, sample.is_app_limited = count, entry.app_limited
+            sample.prior_delivered = acked.prior_delivered
+            sample.interval_us = interval if sound else -1
     if delivered:
         rate.delivered_at = now

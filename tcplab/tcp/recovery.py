@@ -225,6 +225,9 @@ def enter_recovery(tcb: Tcb, ece: bool) -> None:
             tcb.prior_ssthresh = castate.current_ssthresh(tcb)
         castate.init_reduction(tcb, "loss")
     cc.change_state(tcb, RECOVERY)
+    if tcb.cc.controls:
+        castate.note(tcb, "Recovery", f"a loss was seen; what may be in flight {tcb.cc.name} says", FAST_REF)
+        return
     castate.note(
         tcb, f"cwnd {tcb.prior_cwnd}>{tcb.ssthresh}", "Recovery: a loss was seen, cwnd shrinks to ssthresh", FAST_REF
     )
@@ -255,7 +258,8 @@ def enter_loss(tcb: Tcb) -> None:
         tcb.prior_cwnd = tcb.cwnd
         tcb.ssthresh = tcb.cc.ssthresh(tcb, "RTO")
         undo.init(tcb)
-        why = f"RTO: ssthresh is {tcb.ssthresh}, cwnd one segment more than what is still in flight"
+        ssthresh = "" if tcb.cc.controls else f"ssthresh is {tcb.ssthresh}, "
+        why = f"RTO: {ssthresh}cwnd one segment more than what is still in flight"
         castate.note(tcb, f"cwnd {old}>{tcb.in_flight + 1}", why, "RFC 5681 3.1")
     tcb.cwnd = tcb.in_flight + 1
     tcb.cwnd_cnt = 0

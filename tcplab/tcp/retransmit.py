@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, output, pmtu, rate, seq, shift, timers, tso
+from tcplab.tcp import castate, output, pacing, pmtu, rate, seq, shift, timers, tso
 from tcplab.tcp.tcb import LOSS, REO, Tcb
 from tcplab.wire.tcp import ACK, FIN, PSH
 
@@ -14,7 +14,7 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
     rearm = False
     at = 0
     most = tso.most(tcb, output.current_mss(tcb))
-    burst = several = 0
+    burst = several = prior = begun = 0
     while at < len(rtx) and tcb.retrans_out < tcb.lost_out:
         room = tcb.cwnd - tcb.in_flight
         if room <= 0:
@@ -26,11 +26,17 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
             continue
         if not burst or entry.starts:  # so many of an sk_buff leave together, and are one from now on
             entry.starts = True
+            if tcb.pacing:
+                if pacing.holds(tcb):
+                    break
+                prior, begun = tcb.wstamp, tcb.bytes_retrans
             shift.fit(tcb, at, output.current_mss(tcb))
             burst = several = min(room, most, shift.end_of(tcb, at) - at)
         if not segment(tcb, at, why, ref, push=several > 1 and burst == 1):
             break
         burst -= 1
+        if tcb.pacing:
+            pacing.sent(tcb, prior, tcb.bytes_retrans - begun)
         lossy = tcb.ca_state == LOSS
         tcb.host.counters["TcpExtTCPSlowStartRetrans" if lossy else "TcpExtTCPFastRetrans"] += 1
         if castate.in_reduction(tcb):
@@ -63,7 +69,7 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
 
     `push`: it is the last of several that leave as one: those are always pushed.
     """
-    host, entry = tcb.host, tcb.rtx[at]
+    host, entry, prior = tcb.host, tcb.rtx[at], tcb.wstamp
     pmtu.look_up(tcb)
     pmtu.follow(tcb)
     if tcb.mtup is not None:
@@ -87,7 +93,11 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
     flags = ACK | (FIN if entry.fin else 0)
     if entry.push or push:
         flags |= PSH
+    if tcb.cc.controls and not tcb.in_flight:
+        tcb.cc.on_start(tcb)
     output.emit(tcb, entry.seq, flags, payload, why, ref, rtx=True)
+    if tcb.pacing:
+        pacing.sent(tcb, prior, size)
     return True
 
 

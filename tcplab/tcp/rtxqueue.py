@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tcplab.tcp import chrono, mtu_probe, rack, recovery, rtt, seq, shift, sndbuf, undo
 from tcplab.tcp.acked import (
+    ACK_MAYBE_DELAYED,
     ANY_ACKED,
     CA_ALERT,
     DATA_ACKED,
-    MAYBE_DELAYED,
     ORIG_SACK_ACKED,
     RETRANS_DATA_ACKED,
     SACK_RENEGING,
@@ -33,7 +33,7 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
         done += 1
     if done < len(rtx) and seq.before(rtx[done].seq, una):
         done += _cut_head(tcb, done)
-    prior_sacked = tcb.sacked_out
+    sacked_before = tcb.sacked_out
     first, last = _take(tcb, acked, rtx[:done] if done < len(rtx) else rtx)
     reord = first.seq if first is not None else tcb.snd_nxt
     del rtx[:done]
@@ -41,23 +41,18 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
     if rtx and rtx[0].sacked:
         acked.flags |= SACK_RENEGING
     seq_rtt = -1
-    if done == 1 and not prior_sacked and first is not None:
-        _notice_delay(tcb, acked, first, prior_una)
     if first is not None and last is not None and not acked.flags & RETRANS_DATA_ACKED:
         seq_rtt = (tcb.host.now - first.sent) // US
         acked.ca_rtt = (tcb.host.now - last.sent) // US
+        if done == 1 and not sacked_before and (una - prior_una) & seq.MASK < tcb.mss:
+            alone = acked.prior_delivered + 1 == tcb.delivered
+            if alone and not acked.flags & (CA_ALERT | SYN_ACKED):
+                acked.flags |= ACK_MAYBE_DELAYED
     update_rtt(tcb, acked, seq_rtt)
     if acked.flags & ANY_ACKED:
         acked.flags |= SET_XMIT_TIMER
         _notice_reordering(tcb, acked, done, reord, prior_fack)
     tcb.cc.on_sample(tcb, done, acked.ca_rtt)
-
-
-def _notice_delay(tcb: Tcb, acked: Acked, only: SentSeg, prior_una: Seq) -> None:
-    """One short segment, which was alone on its way: its ACK may have waited at the peer for another one."""
-    alone = only.end == tcb.snd_una and acked.prior_delivered + 1 == tcb.delivered
-    if alone and (tcb.snd_una - prior_una) & seq.MASK < tcb.mss and not acked.flags & (CA_ALERT | SYN_ACKED):
-        acked.flags |= MAYBE_DELAYED
 
 
 def _notice_reordering(tcb: Tcb, acked: Acked, done: int, reord: Seq, prior_fack: Seq) -> None:
@@ -168,6 +163,6 @@ def update_rtt(tcb: Tcb, acked: Acked, seq_rtt: int) -> None:
         seq_rtt = acked.ca_rtt = rtt.from_timestamp(tcb, acked.ecr)
     if seq_rtt < 0:
         return
-    rtt.sample(tcb, seq_rtt, acked.ca_rtt, bool(acked.flags & MAYBE_DELAYED))
+    rtt.sample(tcb, seq_rtt, acked.ca_rtt, bool(acked.flags & ACK_MAYBE_DELAYED))
     if not acked.flags & ANY_ACKED and tcb.rtx and sack_rtt > (now - tcb.rtx[0].sent) // US:
         acked.flags |= SET_XMIT_TIMER  # not for what was sent before the first was repeated: that would go on for ever

@@ -154,7 +154,9 @@ def expand(tcb: Tcb) -> None:
         return
     per_mss = max(tcb.mss_clamp, tcb.mss) + MAX_TCP_HEADER + _SHARED_INFO
     per_mss = (1 << (per_mss - 1).bit_length()) + _SK_BUFF
-    tcb.sndbuf = max(tcb.sndbuf, min(2 * max(INIT_CWND, tcb.cwnd) * per_mss, tcb.host.sysctl.tcp_wmem[2]))
+    tcb.sndbuf = max(
+        tcb.sndbuf, min(tcb.cc.sndbuf_factor * max(INIT_CWND, tcb.cwnd) * per_mss, tcb.host.sysctl.tcp_wmem[2])
+    )
 
 
 def look_for_space(tcb: Tcb) -> None:

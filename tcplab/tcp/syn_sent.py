@@ -122,7 +122,8 @@ def established(tcb: Tcb) -> None:
     tcb.lsndtime = tcb.lrcvtime = tcb.host.now
     tcb.delivered += 1  # the SYN
     tcb.cc.init(tcb)
-    tcb.pacing_rate = tso.pacing_rate(tcb)
+    if not tcb.cc.controls:
+        tcb.pacing_rate = tso.pacing_rate(tcb)
     opened(tcb)
 
 

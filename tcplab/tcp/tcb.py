@@ -38,8 +38,8 @@ NOMEM: Final = 32
 """Bit of Tcb.pending: data had to be dropped, so the next ACK shuts the window (Linux ICSK_ACK_NOMEM)."""
 
 # The timers of a connection, as indices of Tcb.expires.
-RTO, DELACK, PERSIST, KEEPALIVE, TLP, REO, COMPRESS = range(7)
-TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp", "reo", "compress")
+RTO, DELACK, PERSIST, KEEPALIVE, TLP, REO, COMPRESS, PACING = range(8)
+TIMER_NAMES: Final = ("rto", "delack", "persist", "keepalive", "tlp", "reo", "compress", "pacing")
 
 
 _NOTHING_SPENT: Final = (0, 0, 0, 0)
@@ -130,21 +130,22 @@ class Tcb:
         "delivered_ce", "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires",
         "fastopen_child", "fin_later", "fin_queued", "fin_rcvd", "fin_read", "frto", "held", "high_seq",
         "highest_sack", "host", "ident", "irs", "iss", "keepalive", "key", "laddr", "last_seg_size", "linger2",
-        "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "max_packets_out", "max_packets_seq", "max_window",
-        "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace", "notices", "notsent_lowat", "ooo",
-        "oow_at", "owner", "pacing_rate", "pending", "pingpong", "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh",
-        "probes_out", "probes_since", "prr_delivered", "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced",
-        "rack_dsack_seen", "rack_end", "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr",
-        "rate", "rcv_mss", "rcv_nxt", "rcv_ooopack", "rcv_ssthresh", "rcv_tsecr", "rcv_tstamp", "rcv_wnd",
-        "rcv_wscale", "rcv_wup", "rcvbuf", "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist",
-        "reo_wnd_steps", "reord_seen", "reordering", "request", "retrans_out", "retrans_stamp", "retransmits",
-        "reuse", "reuseport", "rmem_alloc", "route", "rport", "rto", "rtt_min", "rtt_mins", "rtt_seq", "rttvar",
-        "rtx", "sack_cache", "sack_ok", "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out",
-        "shut_rd", "skbs", "skbs_sent", "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd",
-        "snd_wscale", "sndbuf", "sndbuf_fixed", "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh",
-        "state", "syn_data_acked", "syn_retries", "thin_lto", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans",
-        "ts_off", "ts_ok", "ts_recent", "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp",
-        "user_mss", "user_timeout", "write_pending", "wscale_ok", "wstamp",
+        "lost", "lost_out", "lport", "lrcvtime", "lsndtime", "max_pacing_rate", "max_packets_out",
+        "max_packets_seq", "max_window", "mdev", "mdev_max", "mss", "mss_clamp", "mtup", "nodelay", "nospace",
+        "notices", "notsent_lowat", "ooo", "oow_at", "owner", "pacing", "pacing_rate", "pending", "pingpong",
+        "pmtu", "pmtudisc", "prior_cwnd", "prior_ssthresh", "probes_out", "probes_since", "prr_delivered",
+        "prr_out", "pushed_seq", "pushes", "quick", "rack_advanced", "rack_dsack_seen", "rack_end",
+        "rack_last_delivered", "rack_order", "rack_rtt", "rack_sent", "raddr", "rate", "rcv_mss", "rcv_nxt",
+        "rcv_ooopack", "rcv_ssthresh", "rcv_tsecr", "rcv_tstamp", "rcv_wnd", "rcv_wscale", "rcv_wup", "rcvbuf",
+        "rcvbuf_locked", "rcvq", "rcvskbs", "receiver", "reo_wnd_persist", "reo_wnd_steps", "reord_seen",
+        "reordering", "request", "retrans_out", "retrans_stamp", "retransmits", "reuse", "reuseport", "rmem_alloc",
+        "route", "rport", "rto", "rtt_min", "rtt_mins", "rtt_seq", "rttvar", "rtx", "sack_cache", "sack_ok",
+        "sack_reneg", "sacked_out", "sacks", "scaling_ratio", "segs_in", "segs_out", "shut_rd", "skbs", "skbs_sent",
+        "snd_base", "snd_nxt", "snd_sml", "snd_una", "snd_wl1", "snd_wnd", "snd_wscale", "sndbuf", "sndbuf_fixed",
+        "sndq", "soft_error", "space", "space_at", "srtt", "ssthresh", "state", "syn_data_acked", "syn_retries",
+        "thin_lto", "tlp_high_seq", "tlp_retrans", "tos", "total_retrans", "ts_off", "ts_ok", "ts_recent",
+        "ts_recent_at", "tsorted", "undo_marker", "undo_retrans", "user_clamp", "user_mss", "user_timeout",
+        "write_pending", "wscale_ok", "wstamp",
     )  # fmt: skip
 
     cc: Controller
@@ -180,7 +181,7 @@ class Tcb:
         self.pushes: tuple[Seq, ...] = ()
         """Where sk_buffs end that are not sent and whose end is to be pushed (`tcplab.tcp.sndbuf.mark`)."""
         self.wstamp: Nanos = -SEC
-        """When anything was sent last."""
+        """When anything was sent last; with pacing, when the next may be (tcp_wstamp_ns)."""
         self.eor: tuple[Seq, ...] = ()
         """Where a send() with MSG_EOR ended and no segment may go on."""
         self.snd_wscale = 0
@@ -202,7 +203,7 @@ class Tcb:
         self.fin_later = False
         """shutdown() came in SYN_RECV: the FIN goes when the handshake is complete."""
         self.held = ""
-        """What holds data back since the last attempt to send: `cwnd`, `window`, `Nagle`, `cork`; empty: nothing."""
+        """What holds data back since the last attempt to send: `cwnd`, `window`, `Nagle`, `pacing`, ...; or nothing."""
 
         # Receive sequence space. rcvq is what the application has not read.
         self.irs: Seq = 0
@@ -329,8 +330,10 @@ class Tcb:
         """When cwnd was last set, or used up."""
         self.rate: Rate | None = None
         """How fast data is delivered, once some was sent."""
-        self.pacing_rate = NO_PACING
-        """Octets a second, as of the last ACK (sk_pacing_rate)."""
+        self.pacing = False
+        """Segments leave at that rate, not all at once (sk_pacing_status)."""
+        self.pacing_rate = self.max_pacing_rate = NO_PACING
+        """Octets a second, as of the last ACK (sk_pacing_rate); and SO_MAX_PACING_RATE."""
         self.prior_cwnd = self.prior_ssthresh = self.prr_delivered = self.prr_out = 0
         self.undo_marker: Seq = -1
         """snd_una when this recovery began; -1: there is nothing to take back."""

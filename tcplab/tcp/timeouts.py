@@ -6,7 +6,20 @@ import errno
 
 from tcplab.api.events import Timer
 from tcplab.api.states import Cause, State
-from tcplab.tcp import delack, fastopen, machine, mtu_probe, output, recovery, retransmit, rtt, timers, timewait, tlp
+from tcplab.tcp import (
+    delack,
+    fastopen,
+    machine,
+    mtu_probe,
+    output,
+    pacing,
+    recovery,
+    retransmit,
+    rtt,
+    timers,
+    timewait,
+    tlp,
+)
 from tcplab.tcp.tcb import (
     COMPRESS,
     DELACK,
@@ -15,6 +28,7 @@ from tcplab.tcp.tcb import (
     INIT_RTO,
     KEEPALIVE,
     LOSS,
+    PACING,
     PERSIST,
     RECOVERY,
     REO,
@@ -289,6 +303,15 @@ def _reo(tcb: Tcb) -> None:
         recovery.reo_timeout(tcb)
 
 
+def _pace(tcb: Tcb) -> None:
+    """What was sent last had its time at the pacing rate: the next may leave (tcp_pace_kick, tcp_tsq_write)."""
+    if tcb.state is State.SYN_RECV:
+        return
+    if tcb.lost_out > tcb.retrans_out and tcb.cwnd > tcb.in_flight:
+        retransmit.lost_ones(tcb, "it is lost, and pacing lets it out now", pacing.REF)
+    output.push(tcb, f"pacing at {pacing.rate_text(tcb.pacing_rate)}: its time has come")
+
+
 _FIRE = {
     RTO: _retransmit,
     DELACK: _delack,
@@ -297,4 +320,5 @@ _FIRE = {
     TLP: tlp.fire,
     REO: _reo,
     COMPRESS: _compressed,
+    PACING: _pace,
 }

@@ -10,7 +10,8 @@ from tcplab.units import MS, NEVER, SEC, Nanos, duration
 PROBE_REF = "RFC 9293 3.8.6.1"
 KEEPALIVE_REF = "RFC 9293 3.8.4"
 RTO_MIN = 200 * MS
-TIMEOUT_MIN = 8 * MS
+TICK = 4 * MS
+TIMEOUT_MIN = 2 * TICK
 """Two ticks: Linux arms few timers for less."""
 _XMIT = (RTO, PERSIST, TLP, REO)
 """One of these runs, never two: Linux has one timer for them, and icsk_pending says which."""
@@ -89,7 +90,17 @@ def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
     wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
     if since >= 0:
         wait = max(since + wait - tcb.host.now, 0)
+    if tcb.pacing:
+        wait = paced(tcb, wait)
     arm_xmit(tcb, RTO, tcb.host.now + wait, "segments are unacknowledged", "RFC 6298 5.1")
+
+
+def paced(tcb: Tcb, wait: Nanos) -> Nanos:
+    """What pacing holds back is answered so much later: wait for it too, in whole ticks (tcp_pacing_delay)."""
+    delay = tcb.wstamp - tcb.host.now
+    if delay < TICK:
+        return wait
+    return min(wait + delay - delay % TICK, tcb.host.sysctl.tcp_rto_max_ms * MS)
 
 
 def rearm_rto(tcb: Tcb) -> None:
@@ -113,6 +124,8 @@ def arm_persist(tcb: Tcb) -> None:
     wait = min(max(tcb.rto, RTO_MIN) << tcb.backoff, tcb.host.sysctl.tcp_rto_max_ms * MS)
     if tcb.user_timeout and tcb.probes_since >= 0:  # it ends the wait exactly
         wait = min(wait, max(tcb.user_timeout - (tcb.host.now - tcb.probes_since), TIMEOUT_MIN))
+    if tcb.pacing:
+        wait = paced(tcb, wait)
     arm_xmit(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)
 
 

@@ -35,6 +35,8 @@ def schedule(tcb: Tcb, advancing: bool) -> bool:
     left = tcb.rto if advancing else tcb.rtx[0].sent + tcb.rto - host.now
     if 0 < left < wait:
         wait = left
+    if tcb.pacing:
+        wait = timers.paced(tcb, wait)
     due = host.now + wait
     if tcb.expires[TLP] != due:
         timers.arm_xmit(tcb, TLP, due, "if no ACK comes, probe whether the tail was lost", REF)
@@ -64,10 +66,18 @@ def _probe(tcb: Tcb) -> bool:
     why = "tail loss probe: no ACK came in two round trips"
     if output.unsent(tcb) and output.push_one(tcb, f"{why}; new data asks for one"):
         return True
+    if tcb.pacing and tcb.wstamp > tcb.host.now and _new_data_fits(tcb):
+        return False  # but it is too early for it
     last = f"{why}; the last segment again asks for one"
     tcb.rtx[-1].starts = True
     tcb.tlp_retrans = retransmit.again(tcb, len(tcb.rtx) - 1, last, REF)
     return tcb.tlp_retrans
+
+
+def _new_data_fits(tcb: Tcb) -> bool:
+    """There is some, and the peer has room for the next segment of it."""
+    rest = output.unsent(tcb)
+    return rest > 0 and seq.diff(seq.add(tcb.snd_una, tcb.snd_wnd), tcb.snd_nxt) >= min(rest, tcb.mss)
 
 
 def on_ack(tcb: Tcb, number: Seq, acked: Acked) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp.tcb import NO_PACING, Tcb
+from tcplab.tcp.tcb import Tcb
 
 MAX_TCP_HEADER: Final = 256
 _GSO_MAX: Final = 65536 - (MAX_TCP_HEADER + 1)
@@ -30,7 +30,7 @@ def pacing_rate(tcb: Tcb) -> int:
     rate = tcb.mss * (1_000_000 // 100 << 3) * percent * most
     if tcb.srtt:
         rate //= tcb.srtt
-    return rate if rate < NO_PACING else NO_PACING
+    return rate if rate < tcb.max_pacing_rate else tcb.max_pacing_rate
 
 
 def most(tcb: Tcb, mss: int) -> int:
@@ -40,5 +40,5 @@ def most(tcb: Tcb, mss: int) -> int:
     if tcb.rtt_min and near < _BITS:
         octets += _GSO_MAX >> near
     segments = (octets if octets < _GSO_MAX else _GSO_MAX) // mss
-    least = tcb.host.sysctl.tcp_min_tso_segs
+    least = tcb.cc.min_tso_segs(tcb) if tcb.cc.controls else tcb.host.sysctl.tcp_min_tso_segs
     return segments if segments > least else least

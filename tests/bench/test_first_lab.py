@@ -17,6 +17,7 @@ import pytest
 from bare_pair import bulk as bare_bulk
 from kernel_peer import bulk as kernel_bulk
 from kernel_peer import connects as kernel_connects
+from support import compiled
 from support.quick import Quick
 from support.terminal import Terminal
 
@@ -30,20 +31,55 @@ from tcplab.units import MS, SEC
 
 Report = Callable[[str, str, float, str], None]
 Best = Callable[[Callable[[], float]], float]
+On = Callable[[Callable[[str, int], float], str, int], float]
 BULK = 16 << 20
 CONNECTS = 2000
 
 needs_namespaces = pytest.mark.skipif(choose_engine()[0] != "veth", reason="no network namespaces can be had here")
-ENGINES = ["sim", pytest.param("veth", marks=[needs_namespaces, pytest.mark.namespaces])]
+IN_NAMESPACES = [needs_namespaces, pytest.mark.namespaces]
+ENGINES = ["sim", pytest.param("veth", marks=IN_NAMESPACES)]
+COMPILED = ", compiled"
+BOTH_WAYS = [*ENGINES, f"sim{COMPILED}", pytest.param(f"veth{COMPILED}", marks=IN_NAMESPACES)]
 
 
 def world(engine: str) -> World:
     return World(Plan(seed=1, delay=50_000), engine, trace=False)
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the compiled package is."""
+    if compiled.cannot():
+        pytest.skip(compiled.cannot())
+    return compiled.build(tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture
+def on(request: pytest.FixtureRequest) -> On:
+    """Call it with a function of this file, the name of an engine and a number: what the function gives for them, in
+    a process of its own if the stack is to be the compiled one.
+    """
+
+    def measure(rate: Callable[[str, int], float], engine: str, number: int) -> float:
+        if not engine.endswith(COMPILED):
+            return rate(engine, number)
+        plain = engine.removesuffix(COMPILED)
+        code = f"import test_first_lab as here; print(here.{rate.__name__}({plain!r}, {number}))"
+        done = compiled.python(request.getfixturevalue("installed"), "-c", code)
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    return measure
+
+
 def one_bulk(engine: str, size: int) -> float:
     """Octets a second."""
     return bulk(engine, size)[0]
+
+
+def one_segments(engine: str, size: int) -> float:
+    """Segments a second."""
+    return bulk(engine, size)[1]
 
 
 def segments(lab: World) -> int:
@@ -116,21 +152,21 @@ BARE = "bare Python, no TCP, two processes"
 OTHERS = {"kernel": (kernel_bulk, BULK * 16), BARE: (bare_bulk, BULK * 4)}
 
 
-@pytest.mark.parametrize("engine", [*(pytest.param(name, marks=needs_namespaces) for name in OTHERS), *ENGINES])
-def test_bulk(engine: str, best: Best, report: Report) -> None:
-    measure, size = OTHERS.get(engine, (lambda octets: one_bulk(engine, octets), BULK))
+@pytest.mark.parametrize("engine", [*(pytest.param(name, marks=needs_namespaces) for name in OTHERS), *BOTH_WAYS])
+def test_bulk(engine: str, on: On, best: Best, report: Report) -> None:
+    measure, size = OTHERS.get(engine, (lambda octets: on(one_bulk, engine, octets), BULK))
     report("bulk, one connection", engine, best(lambda: measure(size)) / 1e6, "MB/s")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_segments(engine: str, best: Best, report: Report) -> None:
-    report("segments, one connection", engine, best(lambda: bulk(engine, BULK)[1]), "segments/s")
+@pytest.mark.parametrize("engine", BOTH_WAYS)
+def test_segments(engine: str, on: On, best: Best, report: Report) -> None:
+    report("segments, one connection", engine, best(lambda: on(one_segments, engine, BULK)), "segments/s")
 
 
-@pytest.mark.parametrize("engine", [pytest.param("kernel", marks=needs_namespaces), "hosts alone", *ENGINES])
-def test_connects(engine: str, best: Best, report: Report) -> None:
+@pytest.mark.parametrize("engine", [pytest.param("kernel", marks=needs_namespaces), "hosts alone", *BOTH_WAYS])
+def test_connects(engine: str, on: On, best: Best, report: Report) -> None:
     other = {"kernel": kernel_connects, "hosts alone": hosts_connects}
-    measure = other.get(engine, lambda count: one_connects(engine, count))
+    measure = other.get(engine, lambda count: on(one_connects, engine, count))
     report("open, echo one octet, close", engine, best(lambda: measure(CONNECTS)), "connects/s")
 
 

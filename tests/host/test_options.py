@@ -38,6 +38,7 @@ LINUX: dict[str, tuple[int, dict[int, int]]] = {
     "TCP_QUICKACK": (1, {0: 0, 1: 1, 2: 1, -5: 1}),
     "TCP_USER_TIMEOUT": (0, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1}),
     "TCP_NOTSENT_LOWAT": (0, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1, -1: -1}),
+    "SO_MAX_PACING_RATE": (-1, {0: 0, 1: 1, 2**31 - 1: 2**31 - 1, -2: -2, -1: -1}),
     "TCP_INQ": (0, {0: 0, 1: 1}),
     "TCP_THIN_LINEAR_TIMEOUTS": (0, {0: 0, 1: 1}),
     "SO_ZEROCOPY": (0, {0: 0, 1: 1}),
@@ -59,7 +60,7 @@ REFUSED = {
 
 ELSEWHERE = {
     "SO_LINGER", "TCP_CONGESTION", "TCP_INFO", "TCP_FASTOPEN", "TCP_FASTOPEN_CONNECT", "TCP_FASTOPEN_KEY",
-    "TCP_FASTOPEN_NO_COOKIE", "SO_MEMINFO", "IP_MTU",
+    "TCP_FASTOPEN_NO_COOKIE", "SO_MEMINFO", "IP_MTU", "TCP_CC_INFO",
 }  # fmt: skip
 """Not one number, or only in some states: they have tests of their own."""
 

@@ -125,9 +125,9 @@ def test_an_installed_package_offers_one(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     cc.look_in(plugins.congestion)
     pair = Pair()
-    assert pair.call("a", "sysctl", "tcp_available_congestion_control") == "reno cubic"
+    assert pair.call("a", "sysctl", "tcp_available_congestion_control") == "reno cubic bbr"
     assert pair.call("a", "sysctl", "tcp_congestion_control", "fixed") is None
-    assert pair.call("a", "sysctl", "tcp_available_congestion_control") == "reno cubic fixed"
+    assert pair.call("a", "sysctl", "tcp_available_congestion_control") == "reno cubic bbr fixed"
     assert pair.call("a", "getsockopt", pair.call("a", "socket"), "TCP_CONGESTION") == "fixed"
     for name, why in (("broken", "broken (no_such_module:Nothing) cannot be loaded"), ("nonesuch", "no congestion")):
         refused = pair.call("a", "sysctl", "tcp_congestion_control", name)
@@ -170,7 +170,7 @@ def test_a_socket_keeps_what_was_the_default_when_it_was_made() -> None:
 def test_only_what_is_allowed_can_be_chosen() -> None:
     pair = Pair()
     fd = pair.call("a", "socket")
-    assert pair.call("a", "sysctl", "tcp_allowed_congestion_control") == "reno cubic"
+    assert pair.call("a", "sysctl", "tcp_allowed_congestion_control") == "reno cubic bbr"
     assert pair.call("a", "sysctl", "tcp_allowed_congestion_control", "reno") is None
     assert pair.errno("a", "setsockopt", fd, "TCP_CONGESTION", "cubic") == errno.EPERM
     assert pair.call("a", "setsockopt", fd, "TCP_CONGESTION", "reno") is None

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from tcplab.engines.libc import check, libc
-from tcplab.engines.tcp_info import tcp_info
+from tcplab.engines.tcp_info import cc_info, tcp_info
 from tcplab.engines.tun import TunHost
 from tcplab.lab.drill import symbols
 from tcplab.lab.drill.script import NULL
 from tcplab.lab.drill.stack import UNSPECIFIED, Outcome
 
 _TCP_INFO: Final = 11
+_TCP_CC_INFO: Final = 26
 _SO_LINGER: Final = (socket.SOL_SOCKET, socket.SO_LINGER)
 _SOCK_TYPE: Final = 0xF
 _LONGEST_OPTION: Final = 1024
@@ -222,7 +223,7 @@ class Syscalls:
         level, option = args["level"], args["option"]
         with self._socket_of(args["fd"]) as sock:
             raw = sock.getsockopt(level, option, _LONGEST_OPTION)
-        if (level, option) == (socket.SOL_TCP, _TCP_INFO):
+        if level == socket.SOL_TCP and option in (_TCP_INFO, _TCP_CC_INFO):
             return Outcome()
         if (level, option) == _SO_LINGER:
             return Outcome(out={"value": struct.unpack("ii", raw)})
@@ -279,10 +280,11 @@ class Syscalls:
     # --- beside the script ----------------------------------------------------------------------------------
 
     def info(self, fd: int) -> dict[str, int]:
-        """TCP_INFO, and SO_MEMINFO as `SK_MEMINFO_...`; empty when the descriptor has none."""
+        """TCP_INFO, TCP_CC_INFO, and SO_MEMINFO as `SK_MEMINFO_...`; empty when the descriptor has none."""
         try:
             with self._socket_of(fd) as sock:
                 found = tcp_info(sock.getsockopt(socket.SOL_TCP, _TCP_INFO, _LONGEST_OPTION))
+                found.update(cc_info(sock.getsockopt(socket.SOL_TCP, _TCP_CC_INFO, _LONGEST_OPTION)))
                 memory = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _LONGEST_OPTION)
         except OSError:
             return {}

@@ -401,11 +401,12 @@ class Ours:
     # --- the rest -------------------------------------------------------------------------------------------
 
     def info(self, fd: int) -> dict[str, int]:
-        """TCP_INFO, and SO_MEMINFO as `SK_MEMINFO_...`."""
+        """TCP_INFO, TCP_CC_INFO, and SO_MEMINFO as `SK_MEMINFO_...`."""
         if fd not in self.machine.sockets:
             return {}
         try:
-            found = dict(self.call("getsockopt", fd, "TCP_INFO"))
+            found: dict[str, int] = self.call("getsockopt", fd, "TCP_INFO")
+            found = found | self.call("getsockopt", fd, "TCP_CC_INFO")
         except OSError:
             return {}
         memory = self.call("getsockopt", fd, "SO_MEMINFO")

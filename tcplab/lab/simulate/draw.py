@@ -40,7 +40,7 @@ _UNSUITABLE: Final = (
 )
 _KNOBS: Final = tuple(name for name in KNOBS if name not in _UNSUITABLE)
 _CALM_KNOBS: Final = tuple(name for name in _KNOBS if name not in situation.PATIENCE + situation.QUEUES)
-_CONTROLS: Final = ("reno", "cubic")
+_CONTROLS: Final = ("reno", "cubic", "bbr")
 _MSG_EOR, _MSG_MORE, _MSG_ZEROCOPY = 0x80, 0x8000, 0x4000000
 _MOST: Final = 40_000
 """Octets that one side writes, mostly far fewer."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tcplab.tcp.cc.base import Controller
+from tcplab.tcp.cc.bbr import Bbr
 from tcplab.tcp.cc.cubic import Cubic
 from tcplab.tcp.cc.reno import Reno
 
@@ -23,7 +24,7 @@ Factory: TypeAlias = Callable[[], Controller]
 """Makes the controller of one connection."""
 
 DEFAULT: Final = "cubic"
-CONTROLLERS: Final[dict[str, Factory]] = {"reno": Reno, "cubic": Cubic}
+CONTROLLERS: Final[dict[str, Factory]] = {"reno": Reno, "cubic": Cubic, "bbr": Bbr}
 _PLACES: Final[list[Callable[[str], Factory | None]]] = []
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,14}")  # Linux TCP_CA_NAME_MAX
 

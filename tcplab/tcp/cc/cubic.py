@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from tcplab.api.events import Noted
 from tcplab.tcp import seq
-from tcplab.tcp.cc.base import Controller, additive, slow_start
-from tcplab.units import MS, US, Nanos
+from tcplab.tcp.cc.base import GSO_MAX, HZ, TICK, Controller, additive, slow_start, ticks
+from tcplab.units import US
 
 if TYPE_CHECKING:
     from tcplab.tcp.tcb import Tcb
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 REF: Final = "RFC 9438"
 HYSTART_REF: Final = "RFC 9406"
 
-HZ: Final = 250
-"""Linux's clock tick, of which the growth is a function."""
-_TICK: Final[Nanos] = 1000 * MS // HZ
-_TICK_US: Final = _TICK // US
+_TICK_US: Final = TICK // US
 
 BETA: Final = 717
 """What is left of cwnd after a loss, in 1/1024."""
@@ -43,7 +40,6 @@ _TRAIN_GAP_US: Final = 2000
 _LEAST_SAMPLES: Final = 8
 _DELAY_LEAST_US, _DELAY_MOST_US = 4000, 16_000
 _CUSHION_MOST_US: Final = 1000
-_GSO_MAX: Final = 65_536 - 257
 _NO_RTT: Final = 1 << 32
 
 _ROOTS: Final = (
@@ -63,11 +59,6 @@ def cubic_root(cube: int) -> int:
     third = (bits * 84 >> 8) - 1
     guess = (_ROOTS[cube >> third * 3] + 10 << third) >> 6
     return (2 * guess + cube // (guess * (guess - 1))) * 341 >> 10
-
-
-def ticks(now: Nanos) -> int:
-    """Linux's jiffies; never 0, which stands for `not yet`."""
-    return now // _TICK + 1
 
 
 class Cubic(Controller):
@@ -239,4 +230,4 @@ def _cushion(tcb: Tcb) -> int:
     """Microseconds that offloads may hold segments back: four of the greatest packets, 1 ms at most."""
     if not tcb.pacing_rate:
         return 0
-    return min(_CUSHION_MOST_US, _GSO_MAX * 4 * 1_000_000 // tcb.pacing_rate)
+    return min(_CUSHION_MOST_US, GSO_MAX * 4 * 1_000_000 // tcb.pacing_rate)

@@ -18,6 +18,7 @@ TIMERS: Final = {
     "tlp": "TLP",
     "reo": "RACK",
     "compress": "compressed ACK",
+    "pacing": "pacing",
     "timewait": "2MSL",
     "finwait2": "FIN_WAIT_2",
     "synack": "SYN,ACK",
