@@ -52,12 +52,7 @@ def process(tcb: Tcb, seg: Segment) -> bool:
         if (number - una) & MASK > (tcb.snd_nxt - una) & MASK:
             if seq.before(number, una):
                 return _old(tcb, seg, acked)
-            host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
-            if host.sysctl.profile.challenge:
-                output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
-            else:
-                output.send_ack(tcb, "ACK of data never sent: it says what was", "RFC 793 p. 72")
-            return False
+            return _beyond(tcb)
         acked.flags = SND_UNA_ADVANCED
         tcb.retransmits = 0
     sample = Sample(tcb.in_flight) if tcb.cc.controls else None
@@ -110,6 +105,16 @@ def _control(tcb: Tcb, sample: Sample, acked: Acked, delivered: int, newly_lost:
     sample.acked_sacked, sample.losses, sample.rtt_us = delivered, newly_lost, acked.ca_rtt
     sample.is_ack_delayed = acked.flags & ACK_MAYBE_DELAYED != 0
     tcb.cc.control(tcb, sample)
+
+
+def _beyond(tcb: Tcb) -> bool:
+    """It acknowledges what was never sent: an answer, and the whole segment goes."""
+    tcb.host.dropped(tcb.label, "ack beyond", "", "it acknowledges what was never sent", "RFC 5961 5")
+    if tcb.host.sysctl.profile.challenge:
+        output.challenge_ack(tcb, "ACK of data never sent", "RFC 5961 5")
+    else:
+        output.send_ack(tcb, "ACK of data never sent: it says what was", "RFC 793 p. 72")
+    return False
 
 
 def _says_nothing(tcb: Tcb, seg: Segment) -> None:
