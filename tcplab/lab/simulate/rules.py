@@ -39,6 +39,8 @@ class Keeper:
         self._rcvbuf: dict[int, int] = {}
         """The greatest receive buffer that it ever had."""
         self._counted: dict[str, int] = {}
+        self._waiting: dict[int, int] = {}
+        """How many waited in each accept queue when last seen."""
 
     def look(self) -> None:
         """After an event."""
@@ -56,6 +58,7 @@ class Keeper:
         for group in host.listeners.values():
             for listener in group:
                 queues(listener)
+                self._not_overfull(listener)
 
     def counters(self) -> None:
         """Now and then: counters only grow, and the parts are not more than the whole."""
@@ -97,6 +100,13 @@ class Keeper:
             _fail("receive memory without bound", tcb.label, f"{tcb.rmem_alloc} of {largest}")
         if len(tcb.sndq) > max(tcb.sndbuf, 0) + tso.goal(tcb) + _MOST_AHEAD:
             _fail("send queue without bound", tcb.label, f"{len(tcb.sndq)} of {tcb.sndbuf}")
+
+    def _not_overfull(self, listener: Listener) -> None:
+        """Nobody joins a full accept queue; another listen() may make it shorter than what waits in it."""
+        waiting, most = len(listener.accept_queue), listener.max_ack_backlog + 1
+        if most < waiting > self._waiting.get(id(listener), 0):
+            _fail("accept queue", f"{listener.host.name}:{listener.port}", f"{waiting} of {most}")
+        self._waiting[id(listener)] = waiting
 
 
 def connection(tcb: Tcb) -> None:
@@ -217,7 +227,7 @@ def _scheduled(flow: Endpoint) -> None:
 
 
 def queues(listener: Listener) -> None:
-    """The limits and the counts of the SYN queue and the accept queue."""
+    """The counts of the SYN queue and of the accept queue."""
     who = f"{listener.host.name}:{listener.port}"
     young = sum(request.num_timeout == 0 for request in listener.syn_queue.values())
     if young != listener.young:
@@ -228,8 +238,6 @@ def queues(listener: Listener) -> None:
     settings = listener.fastopen
     if settings.qlen < len(settings.resets):
         _fail("Fast Open's queue", who, settings.qlen)
-    if len(listener.accept_queue) > listener.max_ack_backlog + 1:
-        _fail("accept queue", who, f"{len(listener.accept_queue)} of {listener.max_ack_backlog + 1}")
 
 
 def nothing_left(host: Machine) -> None:
