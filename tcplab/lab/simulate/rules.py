@@ -186,7 +186,8 @@ def _receive_space(tcb: Tcb) -> None:
     for early in tcb.ooo:
         if seq.before(early.seq, at) or early.seq == tcb.rcv_nxt:
             _fail("out of order, but not behind", who, f"{early.seq}, {at} came before")
-        if seq.add(early.seq, len(early.octets) + early.fin) != early.end:
+        spare = seq.diff(early.end, seq.add(early.seq, len(early.octets)))
+        if spare < early.fin or (spare and not early.fin):  # two that became one may each have had a FIN
             _fail("out of order, and of another length", who, f"{early.seq}:{early.end}")
         at = early.seq
     if len(tcb.sacks) > SACKS:
