@@ -385,14 +385,14 @@ class Model:
 def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
     """The segment in a few words, as many as fit: `SYN,ACK seq 0 ack 1`, `PSH,ACK 1:1449(1448)`, `ACK ack 6 SACK 9:12`.
 
-    `raw`: absolute numbers, and no SACK blocks.
+    `raw`: absolute numbers, and no SACK blocks. Of data its numbers matter most: that it acknowledges need not be said.
     """
     if sent.proto != "tcp":
         return sent.text[:room]
     seq, ack = (sent.seq, sent.ack) if raw else (sent.rseq, sent.rack)
     words = [("RTX " if sent.rtx else "") + names.flags(sent.flags)]
     if sent.len:
-        words.append(f"{seq}:{(seq + sent.len) & 0xFFFFFFFF}({sent.len})")
+        words = _of_data(words[0], seq, (seq + sent.len) & 0xFFFFFFFF, sent.len, room)
     elif sent.flags != "A":
         words.append(f"seq {seq}")
     if "A" in sent.flags and (sent.flags == "A" or "S" in sent.flags or "F" in sent.flags) and not sent.len:
@@ -404,6 +404,16 @@ def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
     while len(words) > 1 and len(" ".join(words)) > room:
         words.pop()
     return " ".join(words)[:room]
+
+
+def _of_data(flags: str, first: int, end: int, size: int, room: int) -> list[str]:
+    """A segment's flags and what it carries; before that is left out, `ACK` is, and then how long it is."""
+    less = flags.removesuffix("ACK").rstrip(",")
+    few = f"{less.rstrip()} {first}:{end}".lstrip()
+    for text in (f"{flags} {first}:{end}({size})", f"{few}({size})", few):
+        if len(text) <= room:
+            return [text]
+    return [flags]
 
 
 def fold_text(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from fake_lab import AB, BA, FRAME, A, Story, handshake, trouble
 
 from tcplab.api.events import Called, Dropped, Queue, Ran, Sent, StateChanged, Timer
@@ -85,6 +86,19 @@ def test_numbers_are_relative_or_raw() -> None:
     assert label(syn_ack) == "SYN,ACK seq 0 ack 1"
     assert label(syn_ack, raw=True) == "SYN,ACK seq 2296695351 ack 2069516799"
     assert label(syn_ack, room=15) == "SYN,ACK seq 0"
+
+
+def test_of_data_the_numbers_are_told_first() -> None:
+    data = Sent(0, 1, "a", "b", b"", "tcp", "", "why", flags="PA", rseq=15_929, len=1448, win=64)
+    assert label(data) == "PSH,ACK 15929:17377(1448)"
+    assert label(data, room=24) == "PSH 15929:17377(1448)"
+    assert label(data, room=20) == "PSH 15929:17377"
+    assert label(data, room=14) == "PSH,ACK"
+    again = msgspec.structs.replace(data, rtx=True, flags="A")
+    assert [label(again, room=room) for room in (30, 24, 18, 6)] == [
+        "RTX ACK 15929:17377(1448)", "RTX 15929:17377(1448)", "RTX 15929:17377", "RTX AC",
+    ]  # fmt: skip
+    assert label(msgspec.structs.replace(again, rtx=False), room=18) == "15929:17377(1448)"
 
 
 def test_of_several_notes_the_one_that_tells_most_is_drawn() -> None:

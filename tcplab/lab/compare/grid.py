@@ -52,8 +52,8 @@ _WHY: Final = """\
 What differs is real time: the kernel's frames cross a wire that is a program, which takes some tens of us for each; its
 timers wait for the next tick, which costs the more the shorter the delay; and its reader comes a moment later, which
 decides of a quick ACK more or less (64K without loss). With loss there is chance: both meet the same dice, but from the
-first frame that one of them sends more than the other these lose other frames; and where one RTO more halves a run (64K,
-5 ms, 10 %) the median of so few seeds falls on either side.
+first frame that one of them sends more than the other these lose other frames; and where one RTO more halves a run
+(64K, 5 ms, 10 %) the median of so few seeds falls on either side.
 """
 _PORT: Final = 9000
 _CHUNK: Final = 1 << 16
