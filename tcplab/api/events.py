@@ -186,11 +186,12 @@ class Called(Event, frozen=True):
 
 
 class Named(Event, frozen=True):
-    """From now on the script calls this connection `alias`; `host` sees it as `conn`."""
+    """From now on the script calls this connection `alias`; `host` sees it as `conn`. The application is on `owner`."""
 
     host: str
     alias: str
     conn: str
+    owner: str
 
 
 # --- lab ------------------------------------------------------------------------------------------------------

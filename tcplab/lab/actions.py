@@ -70,11 +70,11 @@ class Stage:
         local, _, peer = conn.partition(">")
         self.names[name] = {host: conn}
         now = self.world.loop.now
-        self.world.emit(Named(now, host, name, conn))
+        self.world.emit(Named(now, host, name, conn, host))
         if local.partition(":")[0] != peer.partition(":")[0]:  # a connection to the host itself has no other host
             other = f"{peer}>{local}"
             self.names[name][_OTHER[host]] = other
-            self.world.emit(Named(now, _OTHER[host], name, other))
+            self.world.emit(Named(now, _OTHER[host], name, other, host))
 
     # --- sockets ---
 

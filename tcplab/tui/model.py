@@ -145,10 +145,15 @@ class Model:
             case ev.Called():
                 self._called(event)
             case ev.Named():
-                self.aliases[event.conn] = event.alias
-                self.aliases.setdefault(names.reverse(event.conn), event.alias)
+                self._named(event)
             case _:
                 self._lab(event)
+
+    def _named(self, event: ev.Named) -> None:
+        """Each host calls the connection by the name of its own application, if that has one."""
+        if event.owner == event.host or event.conn not in self.aliases:
+            self.aliases[event.conn] = event.alias
+        self.aliases.setdefault(names.reverse(event.conn), event.alias)
 
     # --- the wire -------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def handshake(lose_syn_ack: bool = False) -> Story:
     """Three segments; with one loss, both retry ladders before them."""
     story = Story()
     story.add(Ran(0, "b listen 80 backlog=4", "script"), Ran(0, "a connect b:80 as c1", "script"))
-    story.add(Called(0, "b", "l80", "listen", "80, 4", "3"), Named(0, "a", "c1", AB))
+    story.add(Called(0, "b", "l80", "listen", "80, 4", "3"), Named(0, "a", "c1", AB, "a"))
     story.add(StateChanged(0, "a", AB, "CLOSED", "SYN_SENT", "connect()", "RFC 9293 3.10.1"))
     story.sent(0, "a", "S", "connect(): synchronize", seq=ISS_A, opts="mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 10")
     t = 5 * MS

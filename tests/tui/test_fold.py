@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from fake_lab import AB, BA, FRAME, A, Story, handshake, trouble
 
-from tcplab.api.events import Called, Dropped, Queue, Ran, Sent, StateChanged, Timer
+from tcplab.api.events import Called, Dropped, Named, Queue, Ran, Sent, StateChanged, Timer
 from tcplab.tui.draw import detail, ladder
 from tcplab.tui.draw.glyphs import ASCII, UNICODE, VGA, choose
 from tcplab.tui.draw.spans import plain, width
@@ -86,6 +86,14 @@ def test_numbers_are_relative_or_raw() -> None:
     assert label(syn_ack) == "SYN,ACK seq 0 ack 1"
     assert label(syn_ack, raw=True) == "SYN,ACK seq 2296695351 ack 2069516799"
     assert label(syn_ack, room=15) == "SYN,ACK seq 0"
+
+
+def test_each_host_uses_the_name_of_its_own_application() -> None:
+    model = Model()
+    model.fold([Named(0, "a", "c1", AB, "a"), Named(0, "b", "c1", BA, "a")])
+    assert (model.name(AB), model.name(BA)) == ("c1", "c1")
+    model.fold([Named(1, "b", "s1", BA, "b"), Named(1, "a", "s1", AB, "b")])
+    assert (model.name(AB), model.name(BA)) == ("c1", "s1")
 
 
 def test_of_data_the_numbers_are_told_first() -> None:
