@@ -136,6 +136,7 @@ def _flush(tcb: Tcb) -> None:
 
 def _fin(tcb: Tcb) -> None:
     """Step 8: the peer has said all that it has to say."""
+    again = tcb.fin_rcvd  # one octet further: its segment began before the first
     tcb.rcv_nxt = seq.add(tcb.rcv_nxt, 1)
     tcb.bytes_received += 1
     tcb.fin_rcvd = True
@@ -145,7 +146,9 @@ def _fin(tcb: Tcb) -> None:
         _nothing_missing(tcb)
         timewait.start(tcb, Cause.FIN, "FIN received: both directions are closed, wait 2MSL")
         return
-    if tcb.state is FIN_WAIT_1:
+    if again:
+        _tell_of_another_end(tcb)
+    elif tcb.state is FIN_WAIT_1:
         machine.enter(tcb, Cause.FIN, "FIN received while ours is on the way: simultaneous close", REF)
         output.send_ack(tcb, "ACK of the peer's FIN", "RFC 9293 3.6")
     else:
@@ -154,6 +157,14 @@ def _fin(tcb: Tcb) -> None:
     _nothing_missing(tcb)
     if tcb.owner is not None:
         tcb.owner.readable()
+
+
+def _tell_of_another_end(tcb: Tcb) -> None:
+    """Linux takes it for a retransmission of the FIN: the end moves, the state does not."""
+    host = tcb.host
+    if host.tracing:
+        why = "its segment begins before the first FIN: the end moves by one, the state stays"
+        host.emit(Noted(host.now, host.name, tcb.label, host.frame, "FIN again", why, "Linux tcp_fin"))
 
 
 def _nothing_missing(tcb: Tcb) -> None:

@@ -374,10 +374,10 @@ def _end(bench: Bench) -> None:
     bench.keeper.counters()
     for fd in list(host.sockets):
         bench.call("abort", fd)
-    for _ in range(300):
+    for _ in range(30):  # TCP_USER_TIMEOUT can be 24 days
         if host.deadline >= NEVER:
             break
-        bench.run(3600 * SEC)
+        bench.run(24 * 3600 * SEC)
     for sock in list(host.sockets.values()):
         _close(bench, sock)
     nothing_left(host)
