@@ -50,6 +50,6 @@ def _table(brackets: str, name: str, counts: dict[str, int]) -> str:
 
 def line_of(lines: dict[str, int], path: str) -> int:
     """The line of `path`, or of the nearest table around it."""
-    while path not in lines:
-        path = path.rpartition(".")[0] if "." in path else re.sub(r"\[\d+\]$", "", path) if "[" in path else ""
+    while path not in lines:  # each turn makes it shorter
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
     return lines[path]

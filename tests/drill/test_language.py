@@ -85,6 +85,7 @@ WRONG = {
     "+0 < S 0:0(0) win 1 <nop>": "1: these options take 1 octets: whole words of 4",
     "+0 < S 0:0(0) win 1 <...>": "1: <...> is for packets that are expected",
     "+0 socket(...": "1: the end of the file stands here",
+    f"+0 setsockopt(3, {'[' * 30}": "1: '[' stands here, where at most 20 lists and structures within each other",
     "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) 3": "1: '3' stands here, where '=' was expected",
     "0 `echo": "1: ` is opened and not closed",
     "0 %{ x": "1: %{ is opened and not closed",

@@ -182,6 +182,7 @@ def line_with(text: str, part: str) -> int:
     ("old", "new", "said"),
     [
         ("minutes = 8", "minutes = 8\nfoo = 1", "unknown key 'foo'"),
+        ("minutes = 8", 'minutes = 8\n"a[b" = 1', "unknown key 'a[b'"),
         ("minutes = 8", 'minutes = "8"', "Expected 'int', got 'str' (minutes)"),
         ("minutes = 8\n", "", "the key 'minutes' is missing"),
         ("format  = 1", "format  = 2", "format 2 is not known"),

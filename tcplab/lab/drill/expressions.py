@@ -11,10 +11,21 @@ if TYPE_CHECKING:
     from tcplab.lab.drill.parser import Parser
 
 _INT = 2**63 - 1
+_DEEPEST = 20
+"""So many lists and structures may stand within each other."""
 
 
 def expression(cursor: Parser) -> Any:
     """One expression: `...`, a number, a name, a string, a list, a structure, or names joined by |."""
+    if cursor.depth == _DEEPEST:
+        raise cursor.wrong(f"at most {_DEEPEST} lists and structures within each other")
+    cursor.depth += 1
+    value = _joined(cursor)
+    cursor.depth -= 1
+    return value
+
+
+def _joined(cursor: Parser) -> Any:
     first = _single(cursor)
     if cursor.here.text != "|":
         return first

@@ -52,6 +52,8 @@ class Parser:
         self.defines = dict(defines)
         self.tokens = tokens(file, text)
         self.at = 0
+        self.depth = 0
+        """How many expressions stand around the word at hand."""
 
     # --- the cursor -----------------------------------------------------------------------------------------
 
