@@ -26,6 +26,7 @@ def command() -> int:
     code = exits.PASSED
     _line(True, "python", f"{platform.python_version()} at {sys.executable}")
     _line(True, "system", f"{platform.system()} {platform.release()}")
+    _line(True, "stack", _stack())
     for finding in probe():
         _line(finding.ok, finding.name, finding.text)
         code = code or finding.code
@@ -42,6 +43,15 @@ def command() -> int:
     else:
         click.echo("Labs run in memory (engine sim); all but real programs inside the hosts works there.")
     return code
+
+
+def _stack() -> str:
+    """Whether the wheel with the compiled stack was installed (hatch_build.py)."""
+    from tcplab.tcp import input as segment_input
+
+    if str(segment_input.__file__).endswith(".py"):
+        return "interpreted; HATCH_BUILD_HOOKS_ENABLE=1 pip install . compiles it, for those who move much data"
+    return "compiled"
 
 
 def _terminal() -> None:

@@ -342,7 +342,7 @@ class Model:
             case ev.Stopped():
                 self._ruler(event.t, "predict: what happens next?", "accent")
             case ev.Ended():
-                self._ruler(event.t, f"the script failed: {event.why}" if event.why else "end of the script", "dim")
+                self._ruler(event.t, f"the run failed: {event.why}" if event.why else "end of the script", "dim")
             case _:
                 pass
 

@@ -25,6 +25,7 @@ def test_it_is_compiled(installed: Path) -> None:
     code = "import tcplab.tcp.input as one, tcplab.engines.world as two; print(one.__file__, two.__file__)"
     done = compiled.python(installed, "-c", code)
     assert [Path(name).suffix for name in done.stdout.split()] == [".so", ".so"], done.stderr
+    assert "stack           compiled" in compiled.python(installed, "-m", "tcplab", "doctor").stdout
     assert not list((ROOT / "tcplab").rglob("*.so")), "the checkout goes on running as it is"
 
 
