@@ -123,4 +123,5 @@ def test_doctor_names_what_works(tcplab) -> None:
     done = tcplab("doctor")
     assert done.returncode in (0, 3, 4)
     assert "namespaces" in done.stdout
+    assert "stack           interpreted" in done.stdout
     assert "engine sim" in done.stdout or "engine veth" in done.stdout
