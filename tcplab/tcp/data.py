@@ -87,6 +87,7 @@ def _in_order(tcb: Tcb, seg: Segment, fin: bool) -> None:
         rcvbuf.queue(tcb, payload, rcvbuf.HEADERS + len(seg.raw_options) + old, not old)
         tcb.rcv_nxt = (tcb.rcv_nxt + len(payload)) & MASK
         tcb.bytes_received += len(payload)
+    if seg.payload:  # it may all be old, and its FIN alone be new
         delack.data_received(tcb, seg)
     if fin:
         if not payload and tcb.rcvskbs:  # an sk_buff all the same
