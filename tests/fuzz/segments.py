@@ -269,6 +269,12 @@ def _number(bench: Bench, base: int) -> int:
     return base + _SMALL[kind & 15] + (octets.number() if kind & 0x40 else 0)
 
 
+def _size(bench: Bench) -> int:
+    """Often few octets: edges meet sooner."""
+    kind = bench.octets.number()
+    return 1 + (kind & 3) if kind & 0x80 else bench.octets.number(2) % 1461
+
+
 def _a_segment(bench: Bench) -> None:
     octets, tcb = bench.octets, bench.tcb()
     shape = octets.number()
@@ -279,7 +285,7 @@ def _a_segment(bench: Bench) -> None:
     number = _number(bench, right if shape & 8 else left)
     theirs = tcb.snd_una if tcb is not None and shape & 16 else tcb.snd_nxt if tcb is not None else 0
     ack = _number(bench, theirs if tcb is not None or last is None else last.seq + 1)
-    size = octets.number(2) % 1461 if shape & 0x80 else 0
+    size = _size(bench) if shape & 0x80 else 0
     field = octets.number(2) if shape & 0x20 else 65_535
     bench.segment(flags, number, ack, size, field, _some_options(bench, tcb))
 
