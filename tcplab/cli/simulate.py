@@ -36,6 +36,8 @@ def command(
     Every octet must arrive once and in order, every error must have a cause, and nothing may be left behind. A world
     that fails is shrunk to the least that still fails. Exit code 0: nothing was found, 1: something was.
     """
+    if screen and (trace or show_plan or as_json):
+        raise exits.Refused("--screen shows all of it: --trace, --plan and --json do not go with it", exits.USAGE)
     if screen and replay is not None:
         return _watch(replay)
     if replay is not None:

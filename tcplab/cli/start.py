@@ -30,19 +30,11 @@ def command(lab: str | None, engine: str | None, seed: int | None, rate: tuple[i
     # First the engine, which needs root if anybody does; the screen's imports take as long as its start.
     session = spawn_engine(lab, engine or "auto", seed, None if rate is None else f"{rate[0]}/{rate[1]}")
     try:
-        _be_a_person()
-        from tcplab.tui import app
-
-        try:
-            notice = session.ready().text
-        except SessionEnded as ended:
-            if engine == "veth" and ended.code in (exits.CANNOT, exits.PERMISSION):
-                session.close()
-                _again_as_root(ended.why)
-            raise
-        return app.run(session, notice)
-    finally:
-        session.close()
+        return show(session)
+    except SessionEnded as ended:
+        if engine == "veth" and ended.code in (exits.CANNOT, exits.PERMISSION):
+            _again_as_root(ended.why)
+        raise
 
 
 def show(session: Remote) -> int:

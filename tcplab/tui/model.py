@@ -396,11 +396,12 @@ def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
         return sent.text[:room]
     seq, ack = (sent.seq, sent.ack) if raw else (sent.rseq, sent.rack)
     words = [("RTX " if sent.rtx else "") + names.flags(sent.flags)]
+    pure = "A" in sent.flags and not sent.flags.strip("AEW") and not sent.len
     if sent.len:
         words = _of_data(words[0], seq, (seq + sent.len) & 0xFFFFFFFF, sent.len, room)
-    elif sent.flags != "A":
+    elif not pure:
         words.append(f"seq {seq}")
-    if "A" in sent.flags and (sent.flags == "A" or "S" in sent.flags or "F" in sent.flags) and not sent.len:
+    if pure or ("A" in sent.flags and ("S" in sent.flags or "F" in sent.flags) and not sent.len):
         words.append(f"ack {ack}")
     if sent.win == 0 and "R" not in sent.flags:
         words.append("win 0")

@@ -58,6 +58,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         (("--replay", str(tmp_path / "wrong.json")), "nor a plan"),
         (("--trace",), "go with --replay"),
         (("--screen",), "go with --replay"),
+        (("--replay", "7", "--screen", "--trace"), "do not go with it"),
         (("--replay", "7", "--screen"), "needs a terminal"),
     ):
         done = simulate(*words)

@@ -130,6 +130,7 @@ def test_what_is_sacked_is_told_as_far_as_there_is_room() -> None:
     assert label(told, room=30) == "ACK ack 6 SACK 1454:2902"
     assert label(told, room=20) == "ACK ack 6 SACK"
     assert label(told, room=10) == "ACK ack 6"
+    assert label(Sent(0, 1, "a", "b", b"", "tcp", "", "why", flags="AE", rseq=1, rack=6, win=64)) == "ACK,ECE ack 6"
 
 
 def test_a_change_without_a_segment_gets_a_row_of_its_own() -> None:
