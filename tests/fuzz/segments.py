@@ -253,32 +253,53 @@ STATES: dict[str, Callable[[Bench], object]] = {
     "defer": lambda bench: bench.passive(("TCP_DEFER_ACCEPT", 5)),
 }
 
-_SMALL = (0, 1, -1, 2, -2, 10, -10, 100, 1000, -1000, 1448, 5000, 65_535, 1 << 20, 1 << 31, -(1 << 20))
+_FAR = (
+    10,
+    -10,
+    100,
+    -100,
+    1000,
+    -1000,
+    1448,
+    -1448,
+    2896,
+    5000,
+    65_535,
+    -65_535,
+    1 << 20,
+    -(1 << 20),
+    1 << 30,
+    1 << 31,
+)
 _SPANS = (0, MS, 40 * MS, 200 * MS, SEC, 3 * SEC, 60 * SEC, 7200 * SEC)
-_FLAGS = (ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, FIN)
+_FLAGS = (ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, ACK | PSH | FIN)
 _OPTIONS = tuple(option for option in OPTIONS.values() if not option.read_only)
 _KNOBS = tuple(name for name, knob in KNOBS.items() if isinstance(knob.default, int))
 _CALLS = ("send", "recv", "shutdown", "close", "accept", "connect", "abort", "disconnect", "listen", "getsockopt")
 
 
 def _number(bench: Bench, base: int) -> int:
-    octets = bench.octets
-    kind = octets.number()
-    if kind & 0x80:
-        return base + octets.number(2)
-    return base + _SMALL[kind & 15] + (octets.number() if kind & 0x40 else 0)
+    """Half are `base` itself, a quarter lie within eight of it: an edge is met by several such numbers at once."""
+    kind = bench.octets.number()
+    if kind < 0x80:
+        return base
+    if kind < 0xC0:
+        return base + (kind & 15) - 8
+    if kind < 0xE0:
+        return base + _FAR[kind & 15] + (bench.octets.number() if kind & 0x10 else 0)
+    return base + bench.octets.number(2) - 0x4000
 
 
 def _size(bench: Bench) -> int:
-    """Often few octets: edges meet sooner."""
+    """Half of all have eight octets at most: edges meet sooner."""
     kind = bench.octets.number()
-    return 1 + (kind & 3) if kind & 0x80 else bench.octets.number(2) % 1461
+    return 1 + (kind & 7) if kind < 0x80 else 1448 if kind < 0xA0 else bench.octets.number(2) % 1461
 
 
 def _a_segment(bench: Bench) -> None:
     octets, tcb = bench.octets, bench.tcb()
     shape = octets.number()
-    flags = octets.number(2) & 0x1FF if shape & 0x40 else _FLAGS[shape & 7]
+    flags = _FLAGS[shape & 7] if shape & 0x60 else octets.number(2) & 0x1FF
     last = bench.last
     left = tcb.rcv_nxt if tcb is not None else (last.ack if last is not None else bench.iss + 1)
     right = seq.add(left, window.offered(tcb)) if tcb is not None else left
@@ -286,23 +307,23 @@ def _a_segment(bench: Bench) -> None:
     theirs = tcb.snd_una if tcb is not None and shape & 16 else tcb.snd_nxt if tcb is not None else 0
     ack = _number(bench, theirs if tcb is not None or last is None else last.seq + 1)
     size = _size(bench) if shape & 0x80 else 0
-    field = octets.number(2) if shape & 0x20 else 65_535
+    field = octets.number(2) if shape & 0x60 == 0x20 else 65_535
     bench.segment(flags, number, ack, size, field, _some_options(bench, tcb))
 
 
 def _some_options(bench: Bench, tcb: Tcb | None) -> bytes:
     octets = bench.octets
     kind = octets.number()
-    if kind < 64:
+    if kind < 144:
         bench.ts += kind & 3
         return bench.stamps() if tcb is None or tcb.ts_ok else b""
-    if kind < 128:
+    if kind < 192:
         base = tcb.snd_una if tcb is not None else 0
         blocks = [(_number(bench, base) & MASK, _number(bench, base) & MASK) for _ in range(1 + kind % 3)]
         return opt.nop() * 2 + opt.sack(blocks)
-    if kind < 160:
+    if kind < 208:
         return opt.nop() * 2 + opt.timestamps(_number(bench, bench.ts) & MASK, octets.number(4))
-    if kind < 192:
+    if kind < 224:
         return opt.mss(octets.number(2)) + opt.window_scale(octets.number()) + opt.sack_permitted()
     return octets.take(kind & 31)
 
