@@ -253,24 +253,7 @@ STATES: dict[str, Callable[[Bench], object]] = {
     "defer": lambda bench: bench.passive(("TCP_DEFER_ACCEPT", 5)),
 }
 
-_FAR = (
-    10,
-    -10,
-    100,
-    -100,
-    1000,
-    -1000,
-    1448,
-    -1448,
-    2896,
-    5000,
-    65_535,
-    -65_535,
-    1 << 20,
-    -(1 << 20),
-    1 << 30,
-    1 << 31,
-)
+_FAR = (10, 100, 1000, 1448, 2896, 5000, 65_535, 1 << 20, 1 << 30, 1 << 31)
 _SPANS = (0, MS, 40 * MS, 200 * MS, SEC, 3 * SEC, 60 * SEC, 7200 * SEC)
 _FLAGS = (ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, ACK | PSH | FIN)
 _OPTIONS = tuple(option for option in OPTIONS.values() if not option.read_only)
@@ -286,7 +269,7 @@ def _number(bench: Bench, base: int) -> int:
     if kind < 0xC0:
         return base + (kind & 15) - 8
     if kind < 0xE0:
-        return base + _FAR[kind & 15] + (bench.octets.number() if kind & 0x10 else 0)
+        return base + _FAR[kind % len(_FAR)] * (-1 if kind & 0x10 else 1)
     return base + bench.octets.number(2) - 0x4000
 
 

@@ -100,10 +100,10 @@ def begin_beside(names: list[str]) -> Callable[[], None] | None:
 
 @pytest.mark.root
 def test_on_the_kernel() -> None:
-    """What fails beside others is tried again alone, twice."""
+    """What fails beside others is tried again alone, three times: one timer in fifty is later than a script allows."""
     if not _RUNS and begin_beside([test_on_the_kernel.__name__]) is None:
         pytest.skip("the kernel's TCP is drilled as root only")
     failed = _failed(_RUNS[0])
-    for _ in range(2):
+    for _ in range(3):
         failed = _failed(_begin(list(failed), 1)) if failed else failed
     assert not failed, f"{len(failed)} of {len(ON_THE_KERNEL)} fail on the kernel:\n" + "\n".join(failed.values())
