@@ -273,6 +273,13 @@ def _maxseg(sock: Socket) -> int:
     return sock.options.get("TCP_MAXSEG") or 536
 
 
+def _clamp(sock: Socket) -> int:
+    """A connection's is its own by now: the buffer has a say in it (do_tcp_getsockopt)."""
+    if sock.conn is not None and sock.conn.state is not State.CLOSED:
+        return sock.conn.clamp
+    return sock.options.get("TCP_WINDOW_CLAMP", 0)
+
+
 def _buffer(least: int) -> Callable[[int], int]:
     """Linux doubles what is asked for, up to rmem_max, and has a minimum; negative counts as very much."""
     return lambda value: max(2 * (min(value, _BUFFER_MAX) if value >= 0 else _BUFFER_MAX), least)
@@ -392,7 +399,11 @@ OPTIONS: Final[dict[str, Option]] = {
             "TCP_DEFER_ACCEPT", "s", "accept() gets a connection only when data came",
             take=_deferred, read=_defer_accept,
         ),
-        Option("TCP_WINDOW_CLAMP", "octets", "the greatest window to offer; 0: no limit", write=_set_window_clamp),
+        Option(
+            "TCP_WINDOW_CLAMP", "octets",
+            "the greatest window to offer, until segments of another size come; 0: no limit",
+            read=_clamp, write=_set_window_clamp,
+        ),
         Option(
             "TCP_QUICKACK", "bool", "1: acknowledge at once for a while, 0: wait for data to ride on", default=1,
             effect=_quickack, read=_pingpong,

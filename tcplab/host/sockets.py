@@ -215,6 +215,7 @@ class Socket:
         """The connection is gone; the socket can try again (tcp_disconnect)."""
         self.conn = None
         self.connecting = False
+        self.options.pop("TCP_WINDOW_CLAMP", None)
         if not self.reserved:
             ports.unbind(self.machine, self)
             self.port = 0

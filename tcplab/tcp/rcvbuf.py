@@ -168,11 +168,15 @@ def set_clamp(tcb: Tcb, value: int) -> None:
 
 
 def measure(tcb: Tcb, size: int) -> None:
-    """A segment of another size came: how much of its memory is payload (tcp_measure_rcv_mss)."""
+    """A segment of another size came: how much of its memory is payload (tcp_measure_rcv_mss).
+
+    With that the clamp is what the whole buffer holds: what the application set (TCP_WINDOW_CLAMP) is forgotten.
+    """
     ratio = (size << RATIO_SHIFT) // truesize(size + HEADERS)[0] or 1
     if ratio != tcb.scaling_ratio:
         tcb.scaling_ratio = ratio
-        set_clamp(tcb, tcb.user_clamp or window_of(tcb, tcb.rcvbuf))
+        set_clamp(tcb, window_of(tcb, tcb.rcvbuf))
+        tcb.space = min(tcb.space, tcb.clamp)
 
 
 def grow(tcb: Tcb, size: int) -> None:

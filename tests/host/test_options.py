@@ -285,12 +285,16 @@ def test_window_clamp() -> None:
     pair.run(20 * MS)
     server, _ = pair.call("b", "accept", listener)
     assert pair.sent[1].seg.window == 20_000 // 1448 * 1448
-    for _ in range(20):
-        pair.call("a", "send", client, b"x" * 10_000)
-        pair.run(50 * MS)
-        pair.call("b", "recv", server, 99_999)
-    windows = [sent.seg.window << pair.conn("b").rcv_wscale for sent in pair.sent if sent.host == "b"][2:]
-    assert max(windows) <= 20_000
+    assert pair.call("b", "getsockopt", server, "TCP_WINDOW_CLAMP") == 20_000
+    pair.call("a", "send", client, b"x" * 536)
+    pair.run(50 * MS)
+    assert pair.call("b", "getsockopt", server, "TCP_WINDOW_CLAMP") == 20_000
+    pair.call("a", "send", client, b"x" * 537)  # larger than any before: from here on the buffer counts
+    pair.run(50 * MS)
+    assert pair.call("b", "getsockopt", server, "TCP_WINDOW_CLAMP") > 20_000
+    pair.call("b", "setsockopt", server, "TCP_WINDOW_CLAMP", 10_000)
+    info = pair.call("b", "getsockopt", server, "TCP_INFO")
+    assert pair.call("b", "getsockopt", server, "TCP_WINDOW_CLAMP") == info["tcpi_rcv_ssthresh"] == 10_000
     assert pair.errno("b", "setsockopt", server, "TCP_WINDOW_CLAMP", 0) == EINVAL
 
 

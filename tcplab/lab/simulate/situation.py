@@ -26,6 +26,8 @@ _IMPATIENT_OPTIONS: Final = (
 )  # fmt: skip
 QUEUES: Final = ("somaxconn", "tcp_max_syn_backlog", "tcp_syncookies", "tcp_abort_on_overflow")
 LEAST_BUFFER: Final = 4096
+_SEGMENT: Final = 1460
+"""No world has a larger one."""
 _LONGEST_OUTAGE: Final[Nanos] = 8 * SEC
 _TOLD_BY_ICMP: Final = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPROTO, errno.ENOPROTOOPT, errno.EACCES)
 _RESET: Final = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
@@ -123,8 +125,12 @@ def _least(knob: Knob) -> int:
 
 
 def _small(name: str, value: int | tuple[int, ...] | str) -> bool:
-    """A receive buffer that hardly holds two segments: without timestamps hours go by between the retransmissions."""
-    return name == "SO_RCVBUF" and isinstance(value, int) and value < 2 * LEAST_BUFFER
+    """A receive buffer that hardly holds two segments: without timestamps hours go by between the retransmissions.
+    A clamp that is less than a segment: when the buffer grows the window may stay 0, as on Linux.
+    """
+    if not isinstance(value, int):
+        return False
+    return (name == "SO_RCVBUF" and value < 2 * LEAST_BUFFER) or (name == "TCP_WINDOW_CLAMP" and value < _SEGMENT)
 
 
 def _calls(plan: Plan) -> int:
