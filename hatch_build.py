@@ -29,6 +29,13 @@ from mypyc.build import mypycify
 from setuptools import setup
 setup(name="compiled", packages=[], ext_modules=mypycify({files!r}, opt_level="2", debug_level="0", multi_file=True))
 """
+FAILED = """{said}
+
+The stack could not be compiled; above is how it ended. It needs a C compiler (gcc or clang; CC names another one) and
+Python's headers. Without HATCH_BUILD_HOOKS_ENABLE=1 `pip install .` installs the same stack as plain Python.
+"""
+SAID = 20
+"""Lines of what the compiler said that are shown: its errors come last."""
 
 
 class CompiledStack(BuildHookInterface[Any]):
@@ -60,5 +67,7 @@ class CompiledStack(BuildHookInterface[Any]):
         build = [sys.executable, "setup.py", "build_ext", "--inplace", "-j", str(os.cpu_count() or 1)]
         done = subprocess.run(build, cwd=place, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"mypyc could not compile the stack:\n{done.stdout}{done.stderr}")
+            shutil.rmtree(place)
+            said = (done.stderr.strip() or done.stdout).splitlines()
+            raise SystemExit(FAILED.format(said="\n".join(said[-SAID:])))
         return sorted([*place.glob("*.so"), *package.rglob("*.so")])
