@@ -405,8 +405,9 @@ def label(sent: ev.Sent, raw: bool = False, room: int = 1000) -> str:
         words.append(f"ack {ack}")
     if sent.win == 0 and "R" not in sent.flags:
         words.append("win 0")
-    if "sack " in sent.opts and not raw:
-        words += ["SACK", *_SACK_BLOCK.findall(sent.opts)]
+    blocks = _SACK_BLOCK.findall(sent.opts)
+    if blocks and not raw:
+        words = _of_sack(words, blocks, room)
     while len(words) > 1 and len(" ".join(words)) > room:
         words.pop()
     return " ".join(words)[:room]
@@ -420,6 +421,18 @@ def _of_data(flags: str, first: int, end: int, size: int, room: int) -> list[str
         if len(text) <= room:
             return [text]
     return [flags]
+
+
+def _of_sack(words: list[str], blocks: list[str], room: int) -> list[str]:
+    """What came out of order, the newest block first: of the others at least how many there are."""
+    told = " ".join(words)
+    few = told.removeprefix("ACK ")
+    newest = f"SACK {blocks[0]}"
+    counted = f"{newest} +{len(blocks) - 1}" if len(blocks) > 1 else newest
+    for text in (f"{told} SACK {' '.join(blocks)}", f"{told} {counted}", f"{few} {counted}", f"{few} {newest}"):
+        if len(text) <= room:
+            return [text]
+    return [*words, "SACK"]
 
 
 def fold_text(row: Row) -> str:

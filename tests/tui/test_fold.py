@@ -127,8 +127,10 @@ def test_what_is_sacked_is_told_as_far_as_there_is_room() -> None:
         opts="nop,nop,TS val 1 ecr 2,nop,nop,sack 2 {1454:2902} {4006:5454}",
     )  # fmt: skip
     assert label(told) == "ACK ack 6 SACK 1454:2902 4006:5454"
-    assert label(told, room=30) == "ACK ack 6 SACK 1454:2902"
-    assert label(told, room=20) == "ACK ack 6 SACK"
+    assert label(told, room=30) == "ACK ack 6 SACK 1454:2902 +1"
+    assert label(told, room=25) == "ack 6 SACK 1454:2902 +1"
+    assert label(told, room=20) == "ack 6 SACK 1454:2902"
+    assert label(told, room=19) == "ACK ack 6 SACK"
     assert label(told, room=10) == "ACK ack 6"
     assert label(Sent(0, 1, "a", "b", b"", "tcp", "", "why", flags="AE", rseq=1, rack=6, win=64)) == "ACK,ECE ack 6"
 

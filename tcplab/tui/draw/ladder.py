@@ -12,6 +12,8 @@ from tcplab.tui.draw.spans import Line, fit
 from tcplab.tui.model import Note, Row, fold_text, label
 from tcplab.units import duration
 
+_SHAFT, _SHORT_SHAFT = 8, 4
+"""Cells of an arrow that are not its text; to say what was SACKed is worth a shorter one."""
 _STATES: Final = frozenset(names.state(state.value) for state in State)
 
 
@@ -91,7 +93,10 @@ def _arrow(row: Row, room: int, glyphs: Glyphs, raw: bool) -> Line:
     assert sent is not None
     role = _role(row)
     held = f" held {duration(row.held)}" if row.held else ""
-    text = label(sent, raw, max(4, room - 8 - len(held))) + held
+    text = label(sent, raw, max(4, room - _SHAFT - len(held)))
+    if text.endswith("SACK"):
+        text = label(sent, raw, max(4, room - _SHORT_SHAFT - len(held)))
+    text += held
     half = row.forged or row.fate == "gone"
     wanted = max(room - room // 2, len(text) + 8)
     short = wanted if half and wanted <= room - 4 else room
