@@ -25,6 +25,8 @@ CROWD: Final = 60
 ALIKE: Final = 4
 """Forged segments with the same end that are drawn one by one before the rest are gathered."""
 _SACK_BLOCK: Final = re.compile(r"\{(\d+:\d+)\}")
+_STEADY: Final = ("pacing",)
+"""Timers that fire for every other segment: the ladder shows it, the log would show nothing else."""
 _SILENT: Final = ("", "EAGAIN", "EINPROGRESS", "EALREADY")
 
 
@@ -306,9 +308,11 @@ class Model:
             return
         self._flush(event.t)
         name = names.TIMERS.get(event.name, event.name)
-        note = Note(name, "rtx", event.why or f"the {name} timer fired", event.ref)
+        steady = event.name in _STEADY
+        note = Note(name, "dim" if steady else "rtx", event.why or f"the {name} timer fired", event.ref)
         self._waiting.append(_Waiting(event.t, event.host, event.conn, note, False))
-        self._say(event.t, event.host, f"{self.name(event.conn)} timer {name} fired", "rtx")
+        if not steady:
+            self._say(event.t, event.host, f"{self.name(event.conn)} timer {name} fired", "rtx")
 
     def _queue(self, event: ev.Queue) -> None:
         what = "SYN queue" if event.which == "syn" else "accept queue"

@@ -116,6 +116,7 @@ def test_of_several_notes_the_one_that_tells_most_is_drawn() -> None:
         ([small, timer, state], "ESTAB"),
         ([state, timer], "ESTAB"),
         ([small], "cwnd 10>1"),
+        ([Note("held: pacing")], " held pacing"),  # as long as the column is wide
     ):
         row = Row("segment", 0, 1, sent=segments(folded(handshake()))[0].sent, notes={"a": notes, "b": []})
         assert drawn in plain(ladder.row_line(row, ladder.columns(80), ASCII, False))
@@ -238,6 +239,8 @@ def test_a_timer_alone_leaves_a_line_in_the_log() -> None:
     model = Model()
     model.fold([Timer(SEC, "a", AB, "keepalive", "fired", SEC)])
     assert [entry.text for entry in model.log] == ["a:40001 timer keepalive fired"]
+    model.fold([Timer(SEC, "a", AB, "pacing", "fired", SEC)])
+    assert len(model.log) == 1  # a paced connection's timer fires for every other segment
     assert not model.rows
 
 

@@ -74,7 +74,7 @@ def _notes(notes: list[Note], glyphs: Glyphs) -> Line:
     if not notes:
         return []
     kept = max(enumerate(notes), key=lambda one: (one[1].text in _STATES, not one[1].minor, one[0]))[1]
-    return [(kept.text.replace("{lost}", glyphs.lost), kept.role)]
+    return [(kept.text.replace("{lost}", glyphs.lost).replace("held: ", "held "), kept.role)]
 
 
 def _role(row: Row) -> str:
