@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tcplab.tcp import chrono, cwnd, seq, tso
+from tcplab.tcp import chrono, cwnd, seq
 from tcplab.tcp.tcb import INIT_CWND, Tcb
 from tcplab.tcp.tso import MAX_TCP_HEADER
 from tcplab.units import Seq
@@ -37,13 +37,12 @@ def writable(tcb: Tcb) -> bool:
     return tcb.sndbuf - queued >= queued >> 1 and free(tcb, 1)
 
 
-def take(tcb: Tcb, data: bytes, push: Callable[[], None]) -> int:
-    """Put `data` into the queue, as much as there is room for; `push` after each sk_buff that is full.
+def take(tcb: Tcb, data: bytes, whole: int, push: Callable[[], None]) -> int:
+    """Put `data` into the queue, as much as there is room for; `push` after each sk_buff that is full (`whole`).
 
     How many octets were taken (tcp_sendmsg_locked).
     """
     size, done = len(data), 0
-    whole = tso.goal(tcb)
     while True:
         end = tcb.data_end
         room = whole - seq.diff(end, tcb.skbs[-1]) if tcb.skbs else 0

@@ -15,11 +15,13 @@ _RTT_LOG: Final = 9  # sysctl tcp_tso_rtt_log
 _BITS: Final = 32
 
 
-def goal(tcb: Tcb) -> int:
-    """How many octets send() puts into one: whole segments, at most half of the peer's window (tcp_xmit_size_goal)."""
+def goal(tcb: Tcb, mss: int) -> int:
+    """How many octets send() puts into one: whole segments of `mss`, what leaves now has no room for more, and at most
+    half of the peer's window (tcp_xmit_size_goal).
+    """
     half = tcb.max_window >> 1 if tcb.max_window > _MSS_DEFAULT else tcb.max_window
     most = min(max(half, _MIN_HEADERS), _GSO_MAX) if half else _GSO_MAX
-    return max(most // tcb.mss, 1) * tcb.mss
+    return max(most // mss, 1) * mss
 
 
 def pacing_rate(tcb: Tcb) -> int:

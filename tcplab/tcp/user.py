@@ -23,6 +23,7 @@ from tcplab.tcp import (
     sndbuf,
     timers,
     timewait,
+    tso,
     window,
 )
 from tcplab.tcp.connection import Connection
@@ -131,7 +132,8 @@ def send(tcb: Tcb, data: bytes, flags: int = 0, cuts: Sequence[int] = ()) -> int
     rate.check_app_limited(tcb)
     if cuts:
         tcb.eor += tuple(seq.add(tcb.data_end, cut) for cut in cuts)
-    taken = sndbuf.take(tcb, data, lambda: output.push_filled(tcb, "data from send()"))
+    whole = tso.goal(tcb, output.current_mss(tcb))
+    taken = sndbuf.take(tcb, data, whole, lambda: output.push_filled(tcb, "data from send()"))
     if not taken:
         raise BlockingIOError(errno.EAGAIN, "the send buffer is full")
     more = bool(flags & MSG_MORE) and taken == len(data)

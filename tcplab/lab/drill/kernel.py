@@ -7,6 +7,7 @@ import queue
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -57,6 +58,8 @@ class Kernel:
         self.syscalls = Syscalls(self.host, self.local, self.remote)
         self.poller = select.poll()
         self.poller.register(self.host.fileno(), select.POLLIN)
+        self._taken: deque[tuple[int, bytes]] = deque()
+        """What left while nobody asked."""
         self.counted: dict[str, int] = {}
         self.begun: int | None = None
         """When the script began; time stands still until its first event."""
@@ -76,10 +79,16 @@ class Kernel:
             self.syscalls.epoch = time.time_ns()
 
     def advance(self, until: int) -> None:
-        """Sleep; the last bit awake, because sleepers are woken late."""
+        """Sleep; the last bit awake, because sleepers are woken late.
+
+        What leaves meanwhile is taken at once: the kernel does not send again, or join, what still lies somewhere
+        (skb_still_in_host_queue, tcp_can_collapse).
+        """
         self._begin()
         while (left := until - self.now()) > 0:
-            time.sleep(max(left - _AWAKE, 0) / 1e6)
+            if select.select([self.host.fileno()], [], [], max(left - _AWAKE, 0) / 1e6)[0]:
+                while (found := self.host.sniff()) is not None:
+                    self._taken.append(found)
 
     def inject(self, packet: bytes) -> None:
         """A packet arrives at the device."""
@@ -92,7 +101,7 @@ class Kernel:
     def sniff(self, until: int) -> Sniffed | None:
         """The next packet that left by the device."""
         self._begin()
-        while (found := self.host.sniff()) is None:
+        while (found := self._taken.popleft() if self._taken else self.host.sniff()) is None:
             left = until - self.now()
             if left <= 0:
                 return None

@@ -98,7 +98,7 @@ class Keeper:
         largest = self._rcvbuf[id(tcb)] = max(self._rcvbuf.get(id(tcb), 0), tcb.rcvbuf)
         if tcb.rmem_alloc > largest + 2 * _LARGEST:
             _fail("receive memory without bound", tcb.label, f"{tcb.rmem_alloc} of {largest}")
-        if len(tcb.sndq) > max(tcb.sndbuf, 0) + tso.goal(tcb) + _MOST_AHEAD:
+        if len(tcb.sndq) > max(tcb.sndbuf, 0) + tso.goal(tcb, tcb.mss) + _MOST_AHEAD:
             _fail("send queue without bound", tcb.label, f"{len(tcb.sndq)} of {tcb.sndbuf}")
 
     def _not_overfull(self, listener: Listener) -> None:
