@@ -227,16 +227,18 @@ def may_update_window(tcb: Tcb, seg: Segment) -> bool:
 
 
 def _window_opened(tcb: Tcb) -> None:
-    """Nothing is outstanding: the ACK may answer a window probe (tcp_ack_probe)."""
-    need = min(output.unsent(tcb), tcb.mss)
-    if not need:
+    """Nothing is outstanding: the ACK may answer a window probe. Is there room for the whole of the first sk_buff
+    (tcp_ack_probe)?
+    """
+    if not output.unsent(tcb):
         return
-    if tcb.snd_wnd - seq.diff(tcb.snd_nxt, tcb.snd_una) >= need:
+    head = tcb.skbs[1] if len(tcb.skbs) > 1 else seq.add(tcb.data_end, tcb.fin_queued)
+    if not seq.after(head, seq.add(tcb.snd_una, tcb.snd_wnd)):
         tcb.backoff = 0
         tcb.probes_since = -1
         timers.stop(tcb, PERSIST)
     else:
-        timers.arm_persist(tcb)
+        timers.probe_again(tcb)
 
 
 def fin_acked(tcb: Tcb) -> bool:

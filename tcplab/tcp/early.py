@@ -80,7 +80,7 @@ def open_now(listener: Listener, seg: Segment, raddr: int, isn: int | None, opti
     host = listener.host
     request = Early(listener, seg, raddr, Offer(seg, host.sysctl), isn)
     request.rcv_nxt = seq.add(request.rcv_nxt, len(seg.payload))
-    conn = request.conn = make_connection(request)
+    conn = request.conn = make_connection(request, seg)
     conn.request = request
     conn.snd_una = conn.snd_sml = conn.pushed_seq = conn.snd_nxt
     conn.snd_wnd = conn.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)

@@ -184,7 +184,7 @@ def reset(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.5") -> None:
     flags = ecn.mark(tcb, RST | ACK, False)[0]
     segment = wire_tcp.build(
         tcb.laddr, tcb.raddr, tcb.lport, tcb.rport, _acceptable_seq(tcb), tcb.rcv_nxt, flags, window.select(tcb),
-        _options(tcb) if tcb.ts_ok else b"",
+        _options(tcb),
     )  # fmt: skip
     tcb.ident = (tcb.ident + 1) & 0xFFFF
     tcb.host.send_tcp(tcb.raddr, segment, tcb.ident, why, ref, False, tcb.tos, tcb.df)
@@ -239,7 +239,7 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
         if held and tcb.host.tracing:
             _tell_what_holds(tcb, held)
     if rest and not tcb.rtx and timers.pending(tcb) < 0:
-        timers.arm_persist(tcb)
+        timers.start_probing(tcb)
 
 
 def _measure(tcb: Tcb, held: str) -> None:

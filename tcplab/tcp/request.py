@@ -327,8 +327,11 @@ def peer_text(addr: int, port: int) -> str:
     return f"{ip_text(addr)}:{port}"
 
 
-def make_connection(request: Request) -> Connection:
-    """The connection that a request becomes: in SYN_RECV, known to the demultiplexer, not in any queue yet."""
+def make_connection(request: Request, seg: Segment) -> Connection:
+    """The connection that a request becomes: in SYN_RECV, known to the demultiplexer, not in any queue yet.
+
+    `seg` completes it: half of the window in it is the most that a segment may hold (tcp_create_openreq_child).
+    """
     listener = request.listener
     host = listener.host
     host.counters["TcpPassiveOpens"] += 1
@@ -346,6 +349,7 @@ def make_connection(request: Request) -> Connection:
     conn.retrans_stamp = request.since if request.repeats else -1
     negotiate.buffers(conn, listener.rcvbuf, listener.sndbuf)
     listener.on_child(conn)
+    conn.snd_wnd = conn.max_window = seg.window << (request.offer.wscale or 0)
     negotiate.apply(conn, request.offer)
     conn.ecn = ecn.OK if request.offer.ecn_ok else 0
     conn.ts_off, conn.ts_recent = request.ts_off, request.ts_recent
@@ -357,7 +361,7 @@ def make_connection(request: Request) -> Connection:
 
 def establish(listener: Listener, request: Request, seg: Segment) -> None:
     """Make the connection of a request whose third ACK came, and put it into the accept queue."""
-    conn = make_connection(request)
+    conn = make_connection(request, seg)
     syn = SentSeg(request.iss, conn.snd_nxt, request.sent, syn=True)
     syn.ever = request.repeated
     conn.rtx.append(syn)

@@ -65,9 +65,8 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
     """What every SYN of the peer sets: IRS, the window, the options."""
     tcb.irs = seg.seq
     tcb.rcv_nxt = tcb.rcv_wup = seq.add(seg.seq, 1)
+    tcb.snd_wnd = tcb.max_window = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
     negotiate.apply(tcb, negotiate.Offer(seg, tcb.host.sysctl))
-    tcb.snd_wnd = seg.window  # the window of a SYN is never scaled (RFC 7323 2.2)
-    negotiate.window_grew(tcb, tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
 
 

@@ -244,7 +244,7 @@ def _persist(tcb: Tcb) -> None:
         return  # a part of the window was open: it carries data now, under the RTO
     tcb.probes_out += 1
     tcb.backoff = min(tcb.backoff + 1, tcb.host.sysctl.tcp_retries2)
-    timers.arm_persist(tcb)
+    timers.probe_again(tcb)
 
 
 # --- keepalive --------------------------------------------------------------------------------------------------------

@@ -119,11 +119,20 @@ def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
     return min(wait, max(left, MS))
 
 
-def arm_persist(tcb: Tcb) -> None:
-    """Nothing is outstanding and the window holds data back: probe it (tcp_check_probe_timer, tcp_probe0_when)."""
+def start_probing(tcb: Tcb) -> None:
+    """Nothing is outstanding, no timer runs, and the window holds data back (tcp_check_probe_timer)."""
+    _arm_persist(tcb, max(tcb.rto, RTO_MIN))
+
+
+def probe_again(tcb: Tcb) -> None:
+    """The window still holds data back: the next probe comes later than the last (tcp_probe0_when)."""
     wait = min(max(tcb.rto, RTO_MIN) << tcb.backoff, tcb.host.sysctl.tcp_rto_max_ms * MS)
     if tcb.user_timeout and tcb.probes_since >= 0:  # it ends the wait exactly
         wait = min(wait, max(tcb.user_timeout - (tcb.host.now - tcb.probes_since), TIMEOUT_MIN))
+    _arm_persist(tcb, wait)
+
+
+def _arm_persist(tcb: Tcb, wait: Nanos) -> None:
     if tcb.pacing:
         wait = paced(tcb, wait)
     arm_xmit(tcb, PERSIST, tcb.host.now + wait, f"the peer's window is {tcb.snd_wnd}: probe it", PROBE_REF)

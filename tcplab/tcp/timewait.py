@@ -209,7 +209,7 @@ class TimeWait:
             options = opt.nop() * 2 + opt.timestamps(now_ts, self.ts_recent)
         segment = wire_tcp.build(
             self.laddr, self.raddr, self.lport, self.rport, self.snd_nxt, self.rcv_nxt, ACK,
-            min(self.rcv_wnd >> self.rcv_wscale, 65535), options,
+            self.rcv_wnd >> self.rcv_wscale & 0xFFFF, options,  # of a window above 65535 the lower bits
         )  # fmt: skip
         # no socket is left whose IP identification could count on (Linux ip_send_unicast_reply)
         self.host.send_tcp(self.raddr, segment, 0, why, ref, False, self.tos)
