@@ -160,7 +160,8 @@ def _window_taken_back(tcb: Tcb) -> None:
         patience = min(patience, tcb.user_timeout)
     tried = host.now - begun
     silent = host.now - tcb.rcv_tstamp
-    if (tcb.user_timeout and tried > tcb.user_timeout) or (silent > patience and tried > patience):
+    in_vain = tcb.user_timeout and tried >= tcb.user_timeout  # Linux's timer is late, and so always beyond it
+    if in_vain or (silent > patience and tried > patience):
         give_up(tcb, "the peer took its window back, and answers no repeats")
         return
     recovery.enter_loss(tcb)
@@ -239,9 +240,10 @@ def _persist(tcb: Tcb) -> None:
     output.window_probe(
         tcb, f"window probe #{tcb.probes_out + 1}: the peer's window is {tcb.snd_wnd}", timers.PROBE_REF
     )
-    if tcb.rtx:
+    if tcb.rtx:  # a part of the window was open: it carries data now, under the RTO
+        tcb.probes_out = tcb.backoff = 0
         tcb.probes_since = -1
-        return  # a part of the window was open: it carries data now, under the RTO
+        return
     tcb.probes_out += 1
     tcb.backoff = min(tcb.backoff + 1, tcb.host.sysctl.tcp_retries2)
     timers.probe_again(tcb)

@@ -87,7 +87,7 @@ def arm_rto(tcb: Tcb, since: Nanos = -1) -> None:
             if tcb.expires[which] != NEVER:
                 stop(tcb, which)
         return
-    wait = clamp_to_user_timeout(tcb, tcb.rto) if tcb.user_timeout else tcb.rto
+    wait = tcb.rto
     if since >= 0:
         wait = max(since + wait - tcb.host.now, 0)
     if tcb.pacing:
@@ -113,7 +113,7 @@ def rearm_rto(tcb: Tcb) -> None:
 
 def clamp_to_user_timeout(tcb: Tcb, wait: Nanos) -> Nanos:
     """TCP_USER_TIMEOUT ends the wait exactly (tcp_clamp_rto_to_user_timeout)."""
-    if not tcb.user_timeout or not tcb.retransmits:
+    if not tcb.user_timeout or tcb.retrans_stamp < 0:
         return wait
     left = tcb.user_timeout - (tcb.host.now - tcb.retrans_stamp)
     return min(wait, max(left, MS))
