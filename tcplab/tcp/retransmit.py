@@ -114,13 +114,17 @@ def _fits(tcb: Tcb, at: int) -> bool:
         if entry.seq != tcb.snd_una:
             return False
         room = mss
-    shift.fit(tcb, at, mss)
-    size = shift.length(entry)
-    if size > room:
-        shift.cut(tcb, at, at + 1, room, mss)
-        tcb.rtx[at + 1].starts = True
-    elif size < min(room, mss):
-        _collapse(tcb, at, min(room, mss) - size)
+    most = min(room, mss)
+    stop = shift.end_of(tcb, at)
+    last = tcb.rtx[stop - 1]
+    whole = seq.diff(last.end, entry.seq) - last.fin
+    if shift.length(entry) != min(whole, most):
+        shift.cut(tcb, at, stop, most, mss)
+    if whole > most:
+        if most < mss:
+            tcb.rtx[at + 1].starts = True
+    elif whole < most and (entry.starts or not at):
+        _collapse(tcb, at, most - whole)
     return True
 
 

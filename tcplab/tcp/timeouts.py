@@ -88,10 +88,10 @@ def _retransmit(tcb: Tcb) -> None:
 
 
 def _first_again(tcb: Tcb, why: str, ref: str) -> None:
-    """Repeat the first segment, alone."""
+    """Repeat the first segment, alone: what is behind it is another sk_buff from now on."""
+    retransmit.segment(tcb, 0, why, ref)
     if len(tcb.rtx) > 1:
         tcb.rtx[1].starts = True
-    retransmit.segment(tcb, 0, why, ref)
 
 
 def _count_failure(tcb: Tcb) -> None:

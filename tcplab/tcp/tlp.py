@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcplab.api.states import State
-from tcplab.tcp import castate, cc, output, rack, retransmit, seq, timers, undo
+from tcplab.tcp import castate, cc, output, rack, retransmit, seq, shift, timers, undo
 from tcplab.tcp.acked import DATA_SACKED, DSACK_TLP, NOT_DUP, SND_UNA_ADVANCED, Acked
 from tcplab.tcp.tcb import CWR, OPEN, TLP, Tcb
 from tcplab.units import SEC, US, Seq
@@ -68,10 +68,26 @@ def _probe(tcb: Tcb) -> bool:
         return True
     if tcb.pacing and tcb.wstamp > tcb.host.now and _new_data_fits(tcb):
         return False  # but it is too early for it
-    last = f"{why}; the last segment again asks for one"
-    tcb.rtx[-1].starts = True
-    tcb.tlp_retrans = retransmit.again(tcb, len(tcb.rtx) - 1, last, REF)
+    last = _last(tcb)
+    tcb.tlp_retrans = retransmit.again(tcb, last, f"{why}; the last segment again asks for one", REF)
+    if last + 1 < len(tcb.rtx):
+        tcb.rtx[last + 1].starts = True
     return tcb.tlp_retrans
+
+
+def _last(tcb: Tcb) -> int:
+    """Where the last segment of the last sk_buff begins, in segments as large as they may be now: it becomes one of its
+    own. If they may be so large that there is none so far behind, the sk_buff begins anew (tcp_send_loss_probe).
+    """
+    rtx = tcb.rtx
+    first = shift.start_of(tcb, len(rtx) - 1)
+    before = len(rtx) - 1 - first
+    if before:
+        shift.fit(tcb, first, output.current_mss(tcb))
+        if first + before >= len(rtx):
+            return first
+        rtx[first + before].starts = True
+    return first + before
 
 
 def _new_data_fits(tcb: Tcb) -> bool:

@@ -67,7 +67,7 @@ def run_two_timers(patch: pytest.MonkeyPatch) -> None:
 
 def forget_the_window_probe(patch: pytest.MonkeyPatch) -> None:
     """A closed window is never probed."""
-    patch.setattr(timers, "arm_persist", lambda tcb: None)
+    patch.setattr(timers, "_arm_persist", lambda tcb, wait: None)
 
 
 def forget_the_delayed_ack(patch: pytest.MonkeyPatch) -> None:
