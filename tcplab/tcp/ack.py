@@ -174,7 +174,7 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
     far = seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked)))
     if far and tcb.host.sysctl.profile.challenge:
         why = "ACK older than any window or than our first octet"
-        if not _predicted(tcb, seg):
+        if not predicted(tcb, seg):
             output.challenge_ack(tcb, why, "RFC 5961 5.2")
             return False
         take_timestamp(tcb, seg)
@@ -192,8 +192,8 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
     return True
 
 
-def _predicted(tcb: Tcb, seg: Segment) -> bool:
-    """Linux's fast path (tcp_rcv_established) takes the data that it foresaw before it looks at such an ACK."""
+def predicted(tcb: Tcb, seg: Segment) -> bool:
+    """Is it the data that Linux foresaw? Its fast path takes it before it looks at the ACK (tcp_rcv_established)."""
     foreseen = tcb.state is State.ESTABLISHED and seg.payload and not seg.flags & ~(ACK | PSH) and not seg.sack
     same = seg.window << tcb.snd_wscale == tcb.snd_wnd and (seg.ts is not None) == tcb.ts_ok
     return bool(foreseen and same and not tcb.ooo and seg.seq == tcb.rcv_nxt)

@@ -57,6 +57,7 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         return
     if not _acceptable(tcb, seg):
         return
+    foreseen = seg.payload and seg.ack == tcb.snd_una and ack.predicted(tcb, seg)
     if tcb.request is not None:
         if not _early_handshake_done(tcb, seg):
             return
@@ -64,20 +65,24 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         if not _handshake_done(tcb, seg):
             return
         ack.take_timestamp(tcb, seg)
-    elif not ack.process(tcb, seg):
-        return
-    elif seg.ts is not None and tcb.state is ESTABLISHED:
-        if seg.payload:
-            autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
-        else:
-            tcb.rcv_tsecr = seg.ts[1]
+    else:
+        if foreseen:  # of an ACK that says nothing new: nobody looks at it, nor asks whether anything may leave
+            ack.take_timestamp(tcb, seg)
+            tcb.rcv_tstamp = tcb.host.now
+        elif not ack.process(tcb, seg):
+            return
+        if seg.ts is not None and tcb.state is ESTABLISHED:
+            if seg.payload:
+                autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
+            else:
+                tcb.rcv_tsecr = seg.ts[1]
     if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
         return
     if seg.payload or seg.flags & FIN:
         data.segment_text(tcb, seg)
         if tcb.state is not ESTABLISHED and tcb.over:
             return
-    if tcb.sndq or tcb.fin_queued:
+    if (tcb.sndq or tcb.fin_queued) and not foreseen:
         output.push(tcb, "the ACK made room")
     if tcb.nospace:
         sndbuf.look_for_space(tcb)

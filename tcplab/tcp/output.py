@@ -285,9 +285,10 @@ def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bo
     end = seq.add(first, size)
     marked = sndbuf.marked(tcb, end)
     several = size > mss
-    at = first
+    at, dsack = first, tcb.dsack
     while size > mss:
         _send(tcb, at, mss, False, False, False, why)
+        tcb.dsack = dsack  # what leaves together says the same
         at = (at + mss) & seq.MASK
         size -= mss
     _send(tcb, at, size, fin, marked, several, why)
