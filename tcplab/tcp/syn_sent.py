@@ -157,3 +157,4 @@ def _simultaneous_open(tcb: Tcb, seg: Segment) -> None:
     tcb.rcv_wscale = scale
     machine.enter(tcb, Cause.SYN, "SYN received in SYN_SENT: simultaneous open", REF)
     output.send_syn(tcb, "simultaneous open: our SYN again, with the ACK of theirs", "RFC 9293 3.5", with_ack=True)
+    tcb.rtx[0].sent = tcb.host.now  # the round trip is that of the SYN,ACK (tcp_send_synack)
