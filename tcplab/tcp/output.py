@@ -216,11 +216,12 @@ def push(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool
     first = tcb.snd_nxt
     if tcb.pmtu != tcb.host.mtu or tcb.host.path_mtus:
         pmtu.follow(tcb)
+    mss = current_mss(tcb)  # for all that leaves now, even if a D-SACK is reported by the first of it
     if tcb.mtup is not None and tcb.mtup.enabled and not once:
         held = mtu_probe.probe(tcb, why) if not tcb.pacing or not pacing.holds(tcb) else "pacing"
         rest = unsent(tcb)
     while rest and not held:
-        held = _burst(tcb, why, more, force, once)
+        held = _burst(tcb, mss, why, more, force, once)
         if held:
             break
         rest = unsent(tcb)
@@ -270,12 +271,13 @@ def _tell_what_holds(tcb: Tcb, held: str) -> None:
     host.emit(Noted(host.now, host.name, tcb.label, host.frame, f"held: {held}", why, ref))
 
 
-def _burst(tcb: Tcb, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False) -> str:
-    """Send the next burst, or say what holds it back."""
+def _burst(
+    tcb: Tcb, mss: int, why: str, more: bool = False, force: bool = False, once: bool = False, probe: bool = False
+) -> str:
+    """Send the next burst, in segments of `mss`, or say what holds it back."""
     if tcb.pacing and pacing.holds(tcb):
         return "pacing"
     prior = tcb.wstamp
-    mss = tcb.mss if not tcb.sacks and tcb.dsack is None else current_mss(tcb)
     size, fin, held = burst.plan(tcb, mss, more, force, once, probe)
     if held:
         return held
@@ -340,7 +342,7 @@ def _send(tcb: Tcb, first: Seq, size: int, fin: bool, marked: bool, several: boo
 def push_one(tcb: Tcb, why: str) -> bool:
     """Send a burst of new data if the window allows it, whatever cwnd and Nagle say. Whether one left."""
     first = tcb.snd_nxt
-    _burst(tcb, why, force=True, once=True, probe=True)
+    _burst(tcb, current_mss(tcb), why, force=True, once=True, probe=True)
     if tcb.snd_nxt != first:
         cwnd.validate(tcb, tcb.in_flight >= tcb.cwnd)
     return tcb.snd_nxt != first
