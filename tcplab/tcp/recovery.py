@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcplab.tcp import castate, cc, ecn, mtu_probe, output, rack, retransmit, seq, timers, undo
+from tcplab.tcp import castate, cc, ecn, mtu_probe, output, rack, retransmit, seq, shift, timers, undo
 from tcplab.tcp.acked import (
     DATA_SACKED,
     DSACKING_ACK,
@@ -290,8 +290,7 @@ def handshake_over(tcb: Tcb, syn: SentSeg) -> None:
 
 def _timeout_mark_lost(tcb: Tcb) -> None:
     """If the first segment is SACKed the peer has reneged: forget all that it SACKed (tcp_timeout_mark_lost)."""
-    head = tcb.rtx[0] if tcb.rtx else None
-    reneged = head is not None and head.sacked
+    reneged = bool(tcb.rtx) and tcb.rtx[0].sacked
     if reneged:
         tcb.host.counters["TcpExtTCPSACKReneging"] += 1
         tcb.sacked_out = 0
@@ -299,10 +298,11 @@ def _timeout_mark_lost(tcb: Tcb) -> None:
     elif not tcb.sack_ok:
         tcb.sacked_out = 0
     by_time = tcb.host.sysctl.profile.rack
-    for entry in tcb.rtx:
+    head_ends = shift.end_of(tcb, 0)
+    for at, entry in enumerate(tcb.rtx):
         if reneged:
             entry.sacked = False
-        elif by_time and entry is not head and rack.time_left(tcb, entry, 0) > 0:
+        elif by_time and at >= head_ends and rack.time_left(tcb, entry, 0) > 0:
             continue  # sent so late that it may well arrive
         rack.mark_skb_lost(tcb, entry)
 

@@ -46,6 +46,8 @@ def lost_ones(tcb: Tcb, why: str, ref: str) -> None:
         at += 1
         if not burst and at < len(rtx):
             rtx[at].starts = True
+    if burst and at < len(rtx):  # the window has no room for the rest of the burst
+        rtx[at].starts = True
     if rearm:
         timers.arm_rto(tcb)
 

@@ -4,6 +4,7 @@ own consistency checks (tcp_verify_left_out, the WARN_ONs of tcp_ack, tcp_recvms
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NoReturn
 
 from tcplab.api.states import State
@@ -14,7 +15,7 @@ from tcplab.tcp.env import Endpoint
 from tcplab.tcp.listen import Listener
 from tcplab.tcp.reassembly import SACKS
 from tcplab.tcp.request import Request
-from tcplab.tcp.tcb import COMPRESS, DELACK, PERSIST, REO, RTO, TLP, Tcb
+from tcplab.tcp.tcb import COMPRESS, DELACK, PERSIST, REO, RTO, TLP, SentSeg, Tcb
 from tcplab.tcp.timewait import TimeWait
 from tcplab.units import NEVER
 
@@ -160,6 +161,9 @@ def _scoreboard(tcb: Tcb) -> None:
         _fail("sacked_out", who, f"{tcb.sacked_out}, but {sacked} are marked")
     if any(entry.lost and entry.sacked for entry in rtx):
         _fail("lost and SACKed", who)
+    for before, entry in pairwise(rtx):
+        if not entry.starts and _marks(before) != _marks(entry):
+            _fail("an sk_buff of two minds", who, f"{_marks(before)}, and then {_marks(entry)} at {entry.seq}")
     if not 0 <= tcb.sacked_out + tcb.lost_out <= len(rtx):
         _fail("left_out", who, f"{tcb.sacked_out} SACKed and {tcb.lost_out} lost of {len(rtx)}")
     if len(rtx) < len(tcb.tsorted) or not tcb.tsorted.keys() <= set(rtx):
@@ -168,6 +172,14 @@ def _scoreboard(tcb: Tcb) -> None:
         _fail("in flight", who, tcb.in_flight)
     if tcb.cwnd < 1 or tcb.ssthresh < 2:
         _fail("cwnd", who, f"{tcb.cwnd}, ssthresh {tcb.ssthresh}")
+
+
+def _marks(entry: SentSeg) -> str:
+    """What the scoreboard says of a segment (tcp_skb_cb.sacked)."""
+    return (
+        "".join(letter for letter, is_so in (("S", entry.sacked), ("L", entry.lost), ("R", entry.retrans)) if is_so)
+        or "-"
+    )
 
 
 def _receive_space(tcb: Tcb) -> None:
