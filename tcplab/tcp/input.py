@@ -36,6 +36,7 @@ _PAWS_24_DAYS = 24 * 24 * 3600 * SEC
 _PAWS_WINDOW = 1
 """Linux TCP_PAWS_WINDOW: timestamps may go back by so much."""
 _PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
+_AGES = 3600 * SEC
 
 
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
@@ -186,7 +187,7 @@ def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:
     """Answer an unacceptable segment with an ACK; empty ones at a limited rate (tcp_oow_rate_limited)."""
     host = tcb.host
     host.dropped(tcb.label, reason, "", why, ref)
-    if not seg.payload and not seg.flags & SYN:
+    if not seg.payload and not seg.flags & (SYN | FIN):
         if host.now - tcb.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
             host.counters["TcpExtTCPACKSkippedSeq"] += 1
             return
@@ -276,6 +277,8 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
     syn_sent.established(tcb)
+    if syn is not None and tcb.segs_out:  # of a simultaneous open Linux does not say that anything came
+        tcb.lrcvtime = -_AGES
     if seg.flags & SYN:  # simultaneous open: the peer's SYN,ACK repeats its SYN, and wants an answer
         tcb.host.counters["TcpExtTCPDelivered"] += 1
         data.seen_before(tcb, tcb.irs, tcb.rcv_nxt)

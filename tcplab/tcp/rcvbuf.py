@@ -142,6 +142,13 @@ def read(tcb: Tcb, size: int) -> None:
         del skbs[:done]
 
 
+def flush(tcb: Tcb) -> None:
+    """Nobody will read what is queued: its memory is free (__tcp_close)."""
+    tcb.rcvq.clear()
+    tcb.rmem_alloc -= sum(held[1] for held in tcb.rcvskbs)
+    tcb.rcvskbs = _NOTHING
+
+
 # --- the window that it allows ----------------------------------------------------------------------------------------
 
 

@@ -219,7 +219,9 @@ def close(tcb: Tcb, linger: tuple[int, int]) -> bool:
         machine.destroy(tcb, Cause.CLOSE, "close() before the connection was open", "RFC 9293 3.10.4")
     elif tcb.rcvq:
         counters["TcpExtTCPAbortOnClose"] += 1
-        abort(tcb, f"close() with {len(tcb.rcvq)} octets unread: they are lost, the peer must know", "RFC 2525 2.17")
+        why = f"close() with {len(tcb.rcvq)} octets unread: they are lost, the peer must know"
+        rcvbuf.flush(tcb)
+        abort(tcb, why, "RFC 2525 2.17")
     elif linger[0] and linger[1] == 0:
         counters["TcpExtTCPAbortOnData"] += 1
         abort(tcb, "SO_LINGER with 0 s: close() aborts", "socket(7) SO_LINGER")
