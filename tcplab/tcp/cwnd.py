@@ -98,4 +98,4 @@ def control(tcb: Tcb, delivered: int, newly_lost: int, flags: int) -> None:
             if tcb.cwnd_limited or limited(tcb):
                 tcb.cc.on_ack(tcb, delivered)
             tcb.cwnd_stamp = tcb.host.now
-    tcb.pacing_rate = tso.pacing_rate(tcb)
+    tcb.pacing_rate = tso.pacing_rate(tcb, tcb.mss)

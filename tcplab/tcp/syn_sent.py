@@ -71,6 +71,7 @@ def _take_syn(tcb: Tcb, seg: Segment) -> None:
 
 
 def _syn_ack(tcb: Tcb, seg: Segment) -> None:
+    mss = tcb.mss
     _take_syn(tcb, seg)
     ecn.take_syn_ack(tcb, seg)
     syn = tcb.rtx.pop(0)  # Fast Open's data may stand behind it
@@ -87,6 +88,8 @@ def _syn_ack(tcb: Tcb, seg: Segment) -> None:
     if tcb.attempt is not None:
         fastopen.answered(tcb, seg)
     established(tcb)
+    if not seg.window and not tcb.cc.controls:  # only a window would have told how much a segment holds by now
+        tcb.pacing_rate = tso.pacing_rate(tcb, mss)
     tcb.host.counters["TcpExtTCPDelivered"] += 1 + tcb.syn_data_acked  # which tcp_ack() counts as two
     output.push(tcb, "data written before the connection was open")
     if tcb.snd_nxt != tcb.snd_una and not tcb.pending:
@@ -122,7 +125,7 @@ def established(tcb: Tcb) -> None:
     tcb.delivered += 1  # the SYN
     tcb.cc.init(tcb)
     if not tcb.cc.controls:
-        tcb.pacing_rate = tso.pacing_rate(tcb)
+        tcb.pacing_rate = tso.pacing_rate(tcb, tcb.mss)
     opened(tcb)
 
 

@@ -24,12 +24,12 @@ def goal(tcb: Tcb, mss: int) -> int:
     return max(most // mss, 1) * mss
 
 
-def pacing_rate(tcb: Tcb) -> int:
+def pacing_rate(tcb: Tcb, mss: int) -> int:
     """Octets a second: twice cwnd in each round trip in slow start, 1.2 times later (tcp_update_pacing_rate)."""
     sysctl = tcb.host.sysctl
     percent = sysctl.tcp_pacing_ss_ratio if tcb.cwnd < tcb.ssthresh >> 1 else sysctl.tcp_pacing_ca_ratio
     most = tcb.cwnd if tcb.cwnd > len(tcb.rtx) else len(tcb.rtx)
-    rate = tcb.mss * (1_000_000 // 100 << 3) * percent * most
+    rate = mss * (1_000_000 // 100 << 3) * percent * most
     if tcb.srtt:
         rate //= tcb.srtt
     return rate if rate < tcb.max_pacing_rate else tcb.max_pacing_rate
