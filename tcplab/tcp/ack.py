@@ -11,10 +11,12 @@ from tcplab.tcp import (
     output,
     rack,
     rate,
+    rcvbuf,
     recovery,
     rtxqueue,
     scoreboard,
     seq,
+    sndbuf,
     timers,
     tlp,
 )
@@ -196,7 +198,10 @@ def predicted(tcb: Tcb, seg: Segment) -> bool:
     """Is it the data that Linux foresaw? Its fast path takes it before it looks at the ACK (tcp_rcv_established)."""
     foreseen = tcb.state is State.ESTABLISHED and seg.payload and not seg.flags & ~(ACK | PSH) and not seg.sack
     same = seg.window << tcb.snd_wscale == tcb.snd_wnd and (seg.ts is not None) == tcb.ts_ok
-    return bool(foreseen and same and not tcb.ooo and seg.seq == tcb.rcv_nxt)
+    if not foreseen or not same or tcb.ooo or seg.seq != tcb.rcv_nxt:
+        return False
+    at_hand = -(tcb.rmem_alloc + sndbuf.used(tcb)) & rcvbuf.PAGE - 1  # of the last page of memory (sk_forward_alloc)
+    return rcvbuf.truesize(len(seg.payload) + rcvbuf.HEADERS)[0] <= at_hand
 
 
 def _update_window(tcb: Tcb, seg: Segment) -> bool:

@@ -194,7 +194,7 @@ def _complain(tcb: Tcb, seg: Segment, reason: str, why: str, ref: str) -> None:
         tcb.oow_at = host.now
     end = seq.add(seg.seq, len(seg.payload) + bool(seg.flags & FIN))
     if end != seg.seq and seq.before(seg.seq, tcb.rcv_nxt):
-        data.seen_before(tcb, seg.seq, end)
+        data.seen_before(tcb, seg.seq, tcb.rcv_nxt if seq.after(end, tcb.rcv_nxt) else end)
     output.send_ack(tcb, f"ACK says what is expected instead: {why}", ref)
 
 
@@ -271,8 +271,8 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
             tcb.bytes_acked = 1
             tcb.delivered += 1
         timers.arm_rto(tcb)
-    tcb.snd_wnd = seg.window << (0 if seg.flags & SYN else tcb.snd_wscale)
-    negotiate.window_grew(tcb, tcb.snd_wnd)
+    tcb.snd_wnd = seg.window << tcb.snd_wscale  # even that of a SYN,ACK, which nobody scaled (tcp_rcv_state_process)
+    negotiate.window_grew(tcb, seg.window if seg.flags & SYN else tcb.snd_wnd)
     tcb.snd_wl1 = seg.seq
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)

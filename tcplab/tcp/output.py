@@ -148,7 +148,8 @@ def _acceptable_seq(tcb: Tcb) -> Seq:
     if not tcb.rtx:
         return tcb.snd_nxt
     edge = seq.add(tcb.snd_una, tcb.snd_wnd)
-    return edge if seq.diff(tcb.snd_nxt, edge) >= 1 << tcb.rcv_wscale else tcb.snd_nxt
+    blurred = 1 << tcb.rcv_wscale if tcb.wscale_ok else 1
+    return edge if seq.diff(tcb.snd_nxt, edge) >= blurred else tcb.snd_nxt
 
 
 def send_ack(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.7.4") -> None:

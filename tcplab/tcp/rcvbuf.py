@@ -25,7 +25,7 @@ TS_SPACE: Final = 12
 _NOTHING: Final[list[list[int]]] = []
 """What an empty receive buffer holds; nobody puts anything into it."""
 _SMALLEST: Final = 576
-_PAGE: Final = 4096
+PAGE: Final = 4096
 _MIN_CLAMP: Final = 1152
 """SOCK_MIN_RCVBUF / 2"""
 
@@ -36,10 +36,10 @@ def truesize(size: int) -> tuple[int, int]:
     total = size + _AROUND
     if total <= _SMALLEST:
         return _OVERHEAD + _SMALLEST, _SMALLEST - total
-    if total <= _PAGE:
+    if total <= PAGE:
         bucket = 1 << (total - 1).bit_length()
         return _OVERHEAD + bucket, bucket - total
-    return _OVERHEAD + _PAGE * (1 - (_PAGE - _AROUND - size) // _PAGE), 0
+    return _OVERHEAD + PAGE * (1 - (PAGE - _AROUND - size) // PAGE), 0
 
 
 def window_of(tcb: Tcb, space: int) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from parity.judge import judge_all
@@ -211,7 +212,10 @@ def calm(text: str) -> bool:
     story = Runner(script, stack, exact=False).run()
     events = [step.at * US for step in story.steps if not step.said.lstrip("+~.0123456789 ").startswith(">")]
     events.append(events[-1] + _END)
-    return not any(sum(left <= at <= right for at in events) > alone for left, right, alone in _vague(heard, began))
+    spans = _vague(heard, began)
+    if any(one[2] == other[2] == 0 and one[1] >= other[0] for one, other in pairwise(sorted(spans))):
+        return False  # which of two timers is the first?
+    return not any(sum(left <= at <= right for at in events) > alone for left, right, alone in spans)
 
 
 def _vague(heard: list[AnyEvent], began: Nanos) -> list[tuple[Nanos, Nanos, int]]:
@@ -233,6 +237,7 @@ def _vague(heard: list[AnyEvent], began: Nanos) -> list[tuple[Nanos, Nanos, int]
             spans.append((now, now, 0))
         if event.op == "armed":
             armed[event.name] = now, late.get(now, 0), event.at - began
+    spans += ((due - _WAIT, due + before + (due - since) * _LATE // 100, 0) for since, before, due in armed.values())
     return spans
 
 
