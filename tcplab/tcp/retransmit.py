@@ -78,6 +78,8 @@ def again(tcb: Tcb, at: int, why: str, ref: str, push: bool = False) -> bool:
         tcb.mtup.size = 0  # a probe of the path's MTU among what is outstanding says nothing any more
     if not entry.syn and not _fits(tcb, at):
         return False
+    if not at:
+        tcb.begun = -1
     tcb.total_retrans += 1
     entry.ever = True
     entry.sent = host.now

@@ -31,11 +31,16 @@ def clean(tcb: Tcb, acked: Acked, prior_fack: Seq, prior_una: Seq) -> None:
         if entry.end != una and (una - entry.end) & seq.MASK >= seq.HALF:
             break
         done += 1
+    begun = tcb.begun
+    if done:
+        tcb.begun = -1
     if done < len(rtx) and seq.before(rtx[done].seq, una):
         done += _cut_head(tcb, done)
     prior_sacked = tcb.sacked_out
     first, last = _take(tcb, acked, rtx[:done] if done < len(rtx) else rtx)
     reord = first.seq if first is not None else tcb.snd_nxt
+    if begun >= 0 and done and first is rtx[0]:
+        reord = begun
     del rtx[:done]
     _forget_octets(tcb)
     if rtx and rtx[0].sacked:
@@ -126,6 +131,8 @@ def _cut_head(tcb: Tcb, first: int) -> int:
     stop = shift.end_of(tcb, first)
     if stop - first > 1:
         return shift.realign(tcb, first, stop, tcb.snd_una)
+    if tcb.begun < 0:
+        tcb.begun = rtx[first].seq
     rtx[first].seq = tcb.snd_una
     return 0
 

@@ -124,7 +124,8 @@ class Tcb:
     """One connection. `tcplab.tcp.machine.enter` alone writes `state`."""
 
     __slots__ = (
-        "advmss", "armed", "ato", "attempt", "backoff", "bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent",
+        "advmss", "armed", "ato", "attempt", "backoff", "begun", "bytes_acked", "bytes_received", "bytes_retrans",
+        "bytes_sent",
         "ca_state", "cc", "chrono", "chrono_at", "chronos", "clamp", "cork", "cwnd", "cwnd_cnt", "cwnd_limited",
         "cwnd_stamp", "cwnd_used", "data_segs_in", "data_segs_out", "dead", "deadline", "delivered", "delivered_ce",
         "df", "done", "dsack", "dsack_dups", "dupacks", "ecn", "entry", "eor", "error", "expires", "fastopen_child",
@@ -276,6 +277,8 @@ class Tcb:
 
         # Retransmission.
         self.rtx: list[SentSeg] = []
+        self.begun = -1
+        """Where its first segment began, if an ACK ended within it; -1: there, and when it left again."""
         self.rto: Nanos = INIT_RTO
         self.srtt = 0
         """8 times the smoothed RTT, microseconds, as Linux keeps it."""
