@@ -271,8 +271,10 @@ def _handshake_done(tcb: Tcb, seg: Segment) -> bool:
             tcb.bytes_acked = 1
             tcb.delivered += 1
         timers.arm_rto(tcb)
-    tcb.snd_wnd = seg.window << tcb.snd_wscale  # even that of a SYN,ACK, which nobody scaled (tcp_rcv_state_process)
-    negotiate.window_grew(tcb, seg.window if seg.flags & SYN else tcb.snd_wnd)
+    offered = seg.window << tcb.snd_wscale  # even that of a SYN,ACK, which nobody scaled (tcp_rcv_state_process)
+    if offered != tcb.snd_wnd:
+        tcb.snd_wnd = offered
+        negotiate.window_grew(tcb, seg.window if seg.flags & SYN else offered)
     tcb.snd_wl1 = seg.seq
     tcb.rcv_tstamp = tcb.host.now
     machine.enter(tcb, Cause.ACK_OF_SYN, "the ACK of our SYN,ACK came: both sides are ready", REF)
