@@ -131,7 +131,7 @@ def _cut_head(tcb: Tcb, first: int) -> int:
     stop = shift.end_of(tcb, first)
     if stop - first > 1:
         return shift.realign(tcb, first, stop, tcb.snd_una)
-    if tcb.begun < 0:
+    if tcb.begun < 0 and (not first or rtx[first].starts):
         tcb.begun = rtx[first].seq
     rtx[first].seq = tcb.snd_una
     return 0
