@@ -112,6 +112,8 @@ class Writer:
             words = ["sackOK" if self.sack and "tcp_sack=0" not in self.lines[1] else "nop,nop"]
             told = ",".join(["mss 1460", *words, "TS val 1 ecr 1000", *["nop,wscale 10"] * (self.scale is not None)])
         self.say("+0", f"> S. 0:0(0) ack 1 <{told}>")
+        if not self.ts and self.dice.random() < 0.1:
+            self.say("+1", "> S. 0:0(0) ack 1 <...>")
         self.say("+.1", f"< . 1:1(0) ack 1 win {self.dice.choice((32792, 257))}{self._options()}")
         self.say("+0", "accept(3, ..., ...) = 4")
 
@@ -121,6 +123,8 @@ class Writer:
         self.say("+0", "fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0")
         self.say("+0", "connect(3, ..., ...) = -1 EINPROGRESS (x)")
         self.say("+0", "> S 0:0(0) <...>")
+        if self.dice.random() < 0.15:
+            self.say("+1", "> S 0:0(0) <...>")
         kind = self.dice.random()
         if kind < 0.15:
             self.say("+.1", f"< S 0:0(0) win 32792 <{self._of_syn()}>")
