@@ -5,7 +5,6 @@ from __future__ import annotations
 from tcplab.api.states import State
 from tcplab.tcp import (
     cwnd,
-    delack,
     ecn,
     negotiate,
     output,
@@ -175,14 +174,9 @@ def _old(tcb: Tcb, seg: Segment, acked: Acked) -> bool:
     """
     far = seq.before(seg.ack, seq.add(tcb.snd_una, -min(tcb.max_window, tcb.bytes_acked)))
     if far and tcb.host.sysctl.profile.challenge:
-        why = "ACK older than any window or than our first octet"
-        if not predicted(tcb, seg):
-            output.challenge_ack(tcb, why, "RFC 5961 5.2")
-            return False
-        take_timestamp(tcb, seg)
-        if output.may_challenge(tcb, "RFC 5961 5.2"):
-            tcb.pending |= delack.NOW
-    elif seg.sack and tcb.sack_ok:  # what it SACKs may still be news
+        output.challenge_ack(tcb, "ACK older than any window or than our first octet", "RFC 5961 5.2")
+        return False
+    if seg.sack and tcb.sack_ok:  # what it SACKs may still be news
         scoreboard.tag(tcb, seg.ack, seg.sack, tcb.snd_una, acked)
         before = tcb.delivered
         recovery.alert(tcb, acked, tcb.snd_una, 0)
@@ -198,7 +192,7 @@ def predicted(tcb: Tcb, seg: Segment) -> bool:
     """Is it the data that Linux foresaw? Its fast path takes it before it looks at the ACK (tcp_rcv_established)."""
     foreseen = tcb.state is State.ESTABLISHED and seg.payload and not seg.flags & ~(ACK | PSH) and not seg.sack
     same = seg.window << tcb.snd_wscale == tcb.snd_wnd and (seg.ts is not None) == tcb.ts_ok
-    if not foreseen or not same or tcb.ooo or seg.seq != tcb.rcv_nxt:
+    if not foreseen or not same or tcb.ooo or seg.seq != tcb.rcv_nxt or seq.after(seg.ack, tcb.snd_nxt):
         return False
     at_hand = -(tcb.rmem_alloc + sndbuf.used(tcb)) & rcvbuf.PAGE - 1  # of the last page of memory (sk_forward_alloc)
     return rcvbuf.truesize(len(seg.payload) + rcvbuf.HEADERS)[0] <= at_hand

@@ -58,33 +58,10 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
         return
     if not _acceptable(tcb, seg):
         return
-    foreseen = seg.payload and seg.ack == tcb.snd_una and ack.predicted(tcb, seg)
-    if tcb.request is not None:
-        if not _early_handshake_done(tcb, seg):
-            return
-    elif tcb.state is SYN_RECV:
-        if not _handshake_done(tcb, seg):
-            return
-        ack.take_timestamp(tcb, seg)
-    else:
-        if foreseen:  # of an ACK that says nothing new: nobody looks at it, nor asks whether anything may leave
-            ack.take_timestamp(tcb, seg)
-            tcb.rcv_tstamp = tcb.host.now
-        elif not ack.process(tcb, seg):
-            return
-        if seg.ts is not None and tcb.state is ESTABLISHED:
-            if seg.payload:
-                autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
-            else:
-                tcb.rcv_tsecr = seg.ts[1]
-    if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+    if seg.payload and tcb.request is None and ack.predicted(tcb, seg):
+        _foreseen(tcb, seg)
+    elif not _considered(tcb, seg):
         return
-    if seg.payload or seg.flags & FIN:
-        data.segment_text(tcb, seg)
-        if tcb.state is not ESTABLISHED and tcb.over:
-            return
-    if (tcb.sndq or tcb.fin_queued) and not foreseen:
-        output.push(tcb, "the ACK made room")
     if tcb.nospace:
         sndbuf.look_for_space(tcb)
     if tcb.pending & delack.OWED:
@@ -96,6 +73,49 @@ def _synchronized(tcb: Tcb, seg: Segment) -> None:
             tcb.host.counters["TcpExtTCPAbortOnData"] += 1
             tcb.host.reply_rst(seg, tcb.raddr, "TCP_LINGER2 < 0: nobody waits for the peer's FIN", "tcp(7) TCP_LINGER2")
         timewait.orphan_fin_wait_2(tcb)
+
+
+def _foreseen(tcb: Tcb, seg: Segment) -> None:
+    """Linux's fast path: the data first, and then the ACK. If that says nothing new nobody looks at it, or asks whether
+    anything may leave (tcp_rcv_established).
+    """
+    ack.take_timestamp(tcb, seg)
+    if seg.ts is not None:
+        autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
+    data.segment_text(tcb, seg)
+    if seg.ack == tcb.snd_una:
+        tcb.rcv_tstamp = tcb.host.now
+        return
+    ack.process(tcb, seg)
+    if tcb.sndq:
+        output.push(tcb, "the ACK made room")
+
+
+def _considered(tcb: Tcb, seg: Segment) -> bool:
+    """The slow path, steps 5 to 8: the ACK, the data, the FIN. False: there is nothing left to do."""
+    if tcb.request is not None:
+        if not _early_handshake_done(tcb, seg):
+            return False
+    elif tcb.state is SYN_RECV:
+        if not _handshake_done(tcb, seg):
+            return False
+        ack.take_timestamp(tcb, seg)
+    elif not ack.process(tcb, seg):
+        return False
+    elif seg.ts is not None and tcb.state is ESTABLISHED:
+        if seg.payload:
+            autotune.measure_echo(tcb, seg.ts[1], len(seg.payload))
+        else:
+            tcb.rcv_tsecr = seg.ts[1]
+    if tcb.fin_queued and not tcb.rtx and ack.fin_acked(tcb) and not _our_fin_acked(tcb):
+        return False
+    if seg.payload or seg.flags & FIN:
+        data.segment_text(tcb, seg)
+        if tcb.state is not ESTABLISHED and tcb.over:
+            return False
+    if tcb.sndq or tcb.fin_queued:
+        output.push(tcb, "the ACK made room")
+    return True
 
 
 def _acceptable(tcb: Tcb, seg: Segment) -> bool:

@@ -159,19 +159,13 @@ def send_ack(tcb: Tcb, why: str, ref: str = "RFC 9293 3.10.7.4") -> None:
 
 def challenge_ack(tcb: Tcb, why: str, ref: str) -> None:
     """RFC 5961 section 7: at most one in tcp_invalid_ratelimit ms for a connection."""
-    if may_challenge(tcb, ref):
-        send_ack(tcb, f"challenge ACK: {why}", ref)
-
-
-def may_challenge(tcb: Tcb, ref: str) -> bool:
-    """Count a challenge ACK, or that it is one too many."""
     host = tcb.host
     if host.now - tcb.oow_at < host.sysctl.tcp_invalid_ratelimit * MS:
         host.dropped(tcb.label, "challenge skipped", "TcpExtTCPACKSkippedChallenge", "one challenge ACK in 500 ms", ref)
-        return False
+        return
     tcb.oow_at = host.now
     host.counters["TcpExtTCPChallengeACK"] += 1
-    return True
+    send_ack(tcb, f"challenge ACK: {why}", ref)
 
 
 def old_ack(tcb: Tcb, why: str, ref: str) -> None:
