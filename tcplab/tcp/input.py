@@ -37,6 +37,7 @@ _PAWS_WINDOW = 1
 """Linux TCP_PAWS_WINDOW: timestamps may go back by so much."""
 _PEER_CLOSED = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)
 _AGES = 3600 * SEC
+"""Longer ago than any timer asks for."""
 
 
 def segment_arrives(tcb: Tcb, seg: Segment) -> None:
