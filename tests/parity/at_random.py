@@ -11,6 +11,7 @@ Exit code 0: nothing differed, 1: something did.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 from itertools import pairwise
@@ -46,7 +47,9 @@ _WINDOWS = (32792, 32792, 32792, 257, 100, 0, 1000, 5)
 _SIZES = (0, 0, 0, 1, 10, 100, 500, 1000, 1460)
 _OFFSETS = (0, 0, 0, 0, 0, -10, -1, 1, 100, 1000, 1460, -500)
 _ATTEMPTS = 60
+"""Scripts that are written for one seed, until one is calm."""
 _CALLS = 40
+"""Results that are put right in one script, at most."""
 _WAIT: Nanos = 5 * MS
 """So early may the kernel's timer be, and so late where it has a clock of its own."""
 _LATE = 13
@@ -259,7 +262,9 @@ def main() -> int:
     words.add_argument("--scripts", type=int, default=100)
     words.add_argument("--keep", type=Path, default=Path("scripts-found"), help="folder for those that differ")
     given = words.parse_args()
-    given.keep.mkdir(exist_ok=True)
+    if os.geteuid() != 0:
+        words.error("the kernel's TCP is asked as root only")
+    given.keep.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     for seed in range(given.first, given.first + given.scripts):
         files.append(given.keep / f"{seed}.pkt")

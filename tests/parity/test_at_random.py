@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -60,13 +61,22 @@ def test_no_event_comes_near_a_timer() -> None:
 
 
 def test_calls_return_what_ours_return() -> None:
-    dice = at_random.random.Random(3)
+    dice = random.Random(3)
     for _ in range(30):
         text = settled(Writer(dice).text())
         if "recv(" in text:
             break
     assert "recv(4, ..., " in text
     assert settled(text) == text
+
+
+def test_who_may_not_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.argv", ["at_random"])
+    with pytest.raises(SystemExit) as ended:
+        at_random.main()
+    assert ended.value.code == 2
+    assert "as root only" in capsys.readouterr().err
 
 
 @pytest.mark.root
