@@ -12,7 +12,11 @@ from tcplab.cli import exits
 @click.command("drill")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path))
 @click.option("--stack", type=click.Choice(["ours", "kernel"]), default="ours", show_default=True, help="Whose TCP.")
-@click.option("--exact", is_flag=True, help="Times to the microsecond (ours), and nothing left on the wire at the end.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Times to the microsecond (ours): calls take none; and nothing is left on the wire at the end.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per script.")
 @click.option("-D", "--define", "defines", multiple=True, metavar="NAME=VALUE", help="What a word stands for.")
 @click.option(

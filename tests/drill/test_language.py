@@ -224,6 +224,17 @@ def test_exact_is_to_the_microsecond(tmp_path: Path) -> None:
     assert drill.play(script(tmp_path, text.format(".301")), exact=True).status == drill.FAILED
 
 
+@pytest.mark.parametrize(("exact", "rtt"), [(True, 1_000), (False, 1_001)])
+def test_a_call_takes_a_microsecond_unless_times_are_exact(tmp_path: Path, exact: bool, rtt: int) -> None:
+    """Real scripts were written where no round trip is as long as the one before, to the microsecond."""
+    text = SERVER + (
+        "+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n+.001 < . 1:1(0) ack 11 win 257\n"
+        f"+0 %{{ assert tcpi_min_rtt == {rtt}, tcpi_min_rtt }}%\n"
+    )
+    verdict = drill.play(script(tmp_path, text), exact=exact)
+    assert verdict.status == drill.PASSED, verdict.text
+
+
 @given(st.text(alphabet="SFPR.<>+0123456789:(){}[]%`\"'~*,= \n/ackwinmssnop", max_size=200))
 @settings(max_examples=400, deadline=None)
 def test_any_text_is_a_script_or_a_clear_error(text: str) -> None:
