@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tcplab.lab.session import Session
-from tcplab.tui.app import Watch
+from tcplab.tui.app import LabApp, Watch
 
 SIZES: Final = {"160x48": (160, 48), "120x36": (120, 36), "80x24": (80, 24)}
 _ENVIRONMENT: Final = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
@@ -48,7 +48,7 @@ def _plain(svg: str) -> str:
     return without.replace("Fira Code, monospace", "'Fira Code', 'DejaVu Sans Mono', Menlo, Consolas, monospace")
 
 
-def lines_of(app: Watch) -> str:
+def lines_of(app: LabApp[Any]) -> str:
     """What stands on the screen of `app`, as text; blanks at the ends of lines are cut."""
     strips = app.screen._compositor.render_strips()  # the one place where Textual keeps the composed rows
     return "\n".join(strip.text.rstrip() for strip in strips) + "\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from fake_lab import FakeLab, Story, conn, exercise, flooded, handshake, rto, view
+from pictures import UTF8, matches, press, settle
 from textual.pilot import Pilot
 
 from tcplab.lab.session import SessionEnded
@@ -21,9 +22,6 @@ from tcplab.tui.screens.lost import Lost
 from tcplab.tui.screens.pager import Pager
 from tcplab.units import MS, SEC
 
-SNAPSHOTS = Path(__file__).parent / "snapshots"
-UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm-256color"}
-
 
 @asynccontextmanager
 async def shown(
@@ -33,17 +31,6 @@ async def shown(
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
         yield app, pilot
-
-
-async def settle(pilot: Pilot[int]) -> None:
-    for _ in range(3):
-        await pilot.pause(0.02)
-
-
-async def press(pilot: Pilot[int], *pressed: str) -> None:
-    for key in pressed:
-        await pilot.press(key)
-    await settle(pilot)
 
 
 def quiet() -> FakeLab:
@@ -57,14 +44,6 @@ def asking(given: str = "") -> FakeLab:
 
 def finished() -> FakeLab:
     return FakeLab(handshake(), view(15 * MS, (conn("a"),), (conn("b"),), exercise=exercise("done", "server")))
-
-
-def matches(name: str, text: str) -> None:
-    """Compare with the snapshot; TCPLAB_SNAPSHOTS=write makes it anew."""
-    path = SNAPSHOTS / f"{name}.txt"
-    if os.environ.get("TCPLAB_SNAPSHOTS") == "write":
-        path.write_text(text)
-    assert text == path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
+from textual.widgets import Input
 
 from tcplab.tui.draw.spans import Line, sides, wrap
 from tcplab.tui.widgets.lines import KeyValues, Lines, LiveTable
@@ -16,7 +17,10 @@ from tcplab.tui.widgets.lines import KeyValues, Lines, LiveTable
 if TYPE_CHECKING:
     from tcplab.tui.app import Home
 
-_LEVELS = {1: "first contact", 2: "core", 3: "deep"}
+_LEVELS: Final = {1: "first contact", 2: "core", 3: "deep"}
+_FREE_PLAY: Final = "free play"
+"""What stands for it among the ids of the list; no exercise's id has a space."""
+_WHOLE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,16 @@ class Item:
     needs: tuple[str, ...] = ()
     passed: str = ""
     """The day on which it was passed."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others."""
+        return self.id or _FREE_PLAY
+
+    def fits(self, words: str) -> bool:
+        """Each of the words stands somewhere in what is said of it."""
+        said = f"{self.id} {self.title} {self.track} {_LEVELS.get(self.level, '')} {self.goal}".casefold()
+        return all(word in said for word in words.casefold().split())
 
 
 def items() -> list[Item]:
@@ -59,26 +73,41 @@ class Choose(Screen[None]):
     """The list at the left, a preview at the right; enter starts, / filters."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", priority=True),
-        Binding("down,j", "move(1)", "down", priority=True),
-        Binding("pageup,g,home", "move(-1000)", "first"),
-        Binding("pagedown,G,end", "move(1000)", "last"),
-        Binding("enter,space", "start", "start", priority=True),
-        Binding("q,escape,ctrl+q", "leave", "quit"),
+        Binding("up", "move(-1)", "up", priority=True),
+        Binding("down", "move(1)", "down", priority=True),
+        Binding("pageup", "move(-10)", "page up", priority=True),
+        Binding("pagedown", "move(10)", "page down", priority=True),
+        Binding("k", "move(-1)", "up"),
+        Binding("j", "move(1)", "down"),
+        Binding("g,home", f"move(-{_WHOLE})", "first"),
+        Binding("G,end", f"move({_WHOLE})", "last"),
+        Binding("enter", "start", "start", priority=True),
+        Binding("space", "start", "start"),
+        Binding("slash", "filter", "filter"),
+        Binding("escape", "back", "back", priority=True),
+        Binding("q,ctrl+q", "leave", "quit"),
     ]
 
     def __init__(self, listed: list[Item] | None = None) -> None:
         super().__init__()
         self._items = items() if listed is None else listed
-        self._at = next((at for at, item in enumerate(self._items) if item.id and not item.passed), 0)
+        self._words = ""
+        self._chosen = next((item.key for item in self._items if item.id and not item.passed), _FREE_PLAY)
 
     @property
     def home_app(self) -> Home:
         """The app, as what it is."""
         return cast("Home", self.app)
 
+    @property
+    def _item(self) -> Item | None:
+        return next((item for item in self._fitting() if item.key == self._chosen), None)
+
+    def _fitting(self) -> list[Item]:
+        return [item for item in self._items if item.fits(self._words)]
+
     def compose(self) -> ComposeResult:
-        """Bar, list, preview, keys."""
+        """Bar, list, preview, filter, keys."""
         ink = self.home_app.ink
         yield Lines(ink, "top", "raised", focusable=False)
         with Horizontal(id="body"):
@@ -89,6 +118,7 @@ class Choose(Screen[None]):
             preview.add_class("pane")
             preview.can_focus = False
             yield preview
+        yield Input(id="console", compact=True, placeholder="words of a title, a track, a level or a goal")
         yield Lines(ink, "keys", "raised", focusable=False)
 
     def on_mount(self) -> None:
@@ -109,36 +139,50 @@ class Choose(Screen[None]):
         done: Line = [("passed ", "dim"), (f"{passed}/{len(exercises)} ", "value")]
         top = sides([(" tcplab ", "accent"), (" learn TCP by watching and breaking it", "value")], done, size.width)
         self.query_one("#top", Lines).show([top])
-        listing = self.query_one("#list", Lines)
-        rows, cursor = self._rows(max(20, listing.size.width))
-        listing.show(rows, cursor)
-        listing.titles("Exercises")
+        listing = self.query_one("#list", LiveTable)
+        listing.fill(*self._rows(max(20, listing.size.width)), self._chosen)
+        listing.titles("Exercises", f"with {self._words}" if self._words else "")
         preview = self.query_one("#preview", Lines)
         preview.show(self._preview(max(10, preview.size.width - 1)))
-        preview.titles(self._items[self._at].title)
-        hint: Line = [(" enter", "accent"), (" start   ", "dim"), ("up down", "accent"), (" choose   ", "dim")]
-        self.query_one("#keys", Lines).show([sides(hint, [("q", "accent"), (" quit ", "dim")], size.width)])
+        preview.titles(self._item.title if self._item is not None else "")
+        self._draw_keys(size.width)
 
-    def _rows(self, room: int) -> tuple[list[Line], int]:
+    def _draw_keys(self, room: int) -> None:
+        escape = "all of them" if self._words or self._filtering else ""
+        pairs = (("enter", "start"), ("up down", "choose"), ("/", "" if escape else "filter"), ("esc", escape))
+        hint: Line = [(" ", "")]
+        for key, text in pairs:
+            hint += [(key, "accent"), (f" {text}   ", "dim")] if text else []
+        self.query_one("#keys", Lines).show([sides(hint, [("q", "accent"), (" quit ", "dim")], room)])
+
+    def _rows(self, room: int) -> tuple[list[Line], list[str]]:
+        """The lines, and what each stands for."""
         rows: list[Line] = []
-        cursor = 0
+        keys: list[str] = []
         track = ""
         glyphs = self.home_app.glyphs
-        for at, item in enumerate(self._items):
+        for item in self._fitting():
             if item.track != track:
                 track = item.track
-                rows += [[], [(f"  {track}", "dim")]]
-            if at == self._at:
-                cursor = len(rows)
-            mark = ">" if at == self._at else " "
+                whole = [other for other in self._items if other.track == track]
+                passed = sum(bool(other.passed) for other in whole)
+                rows += [[], sides([(f"  {track}", "dim")], [(f"{passed}/{len(whole)} ", "dim")], room)]
+                keys += ["", ""]
+            mark = ">" if item.key == self._chosen else " "
             sign = glyphs.done if item.passed else glyphs.open if item.id else glyphs.here
             head: Line = [(f"{mark} ", "accent"), (f"{sign} ", "ok+" if item.passed else "dim"), (item.title, "value")]
             tail: Line = [(f"{_LEVELS.get(item.level, '')}  {item.minutes:>2} min ", "dim")] if item.id else []
             rows.append(sides(head, tail, room))
-        return rows, cursor
+            keys.append(item.key)
+        if not keys:
+            rows.append([("  Nothing has these words; ", "dim"), ("esc", "accent"), (" shows all.", "dim")])
+            keys.append("")
+        return rows, keys
 
     def _preview(self, room: int) -> list[Line]:
-        item = self._items[self._at]
+        item = self._item
+        if item is None:
+            return []
         lines: list[Line] = [[(text, "value")] for text in wrap(item.goal, room)]
         if not item.id:
             words = (
@@ -153,27 +197,55 @@ class Choose(Screen[None]):
             lines += [[], [(name, "dim")], *[[(f" {part}", "")] for part in wrap(text, room - 1)]]
         return lines
 
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _filtering(self) -> bool:
+        return self.query_one("#console", Input).has_focus
+
+    def _choose(self, key: str) -> None:
+        self._chosen = key or self._chosen
+        self._draw()
+
     def action_move(self, by: int) -> None:
         """Another one."""
-        self._at = max(0, min(self._at + by, len(self._items) - 1))
-        self._draw()
+        self._choose(self.query_one("#list", LiveTable).beside(self._chosen, by))
 
     def action_start(self) -> None:
         """Take it."""
-        self.home_app.exit(self._items[self._at].id)
+        if self._item is not None:
+            self.home_app.exit(self._item.id)
+
+    def action_filter(self) -> None:
+        """Type what to look for."""
+        words = self.query_one("#console", Input)
+        words.display = True
+        self.set_focus(words)  # at once: the next key may be waiting already
+        self.call_after_refresh(self._draw)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The list follows each letter."""
+        self._words = event.value.strip()
+        fitting = self._fitting()
+        if self._item is None and fitting:
+            self._chosen = fitting[0].key
+        self._draw()
+
+    def action_back(self) -> None:
+        """All of them again; or, if nothing is left out, leave."""
+        words = self.query_one("#console", Input)
+        if not words.display:
+            self.action_leave()
+            return
+        words.clear()
+        words.display = False
+        self.set_focus(self.query_one("#list"))
+        self.call_after_refresh(self._draw)
 
     def action_leave(self) -> None:
         """None of them."""
         self.home_app.exit(None)
 
     def on_lines_clicked(self, message: Lines.Clicked) -> None:
-        """A click chooses the nearest line above it."""
-        rows = 0
-        track = ""
-        for at, item in enumerate(self._items):
-            rows += 2 * (item.track != track)
-            track = item.track
-            if rows == message.index:
-                self._at = at
-            rows += 1
-        self._draw()
+        """A click chooses."""
+        self._choose(self.query_one("#list", LiveTable).at(message.index))
