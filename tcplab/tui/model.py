@@ -22,6 +22,8 @@ MOST_ENTRIES: Final = 1000
 WINDOW: Final = 100 * MS
 CROWD: Final = 60
 """Segments in one WINDOW that are still drawn one by one."""
+MOST_PATHS: Final = 256
+"""Connections whose states are remembered, both ends of each counted."""
 ALIKE: Final = 4
 """Forged segments with the same end that are drawn one by one before the rest are gathered."""
 _SACK_BLOCK: Final = re.compile(r"\{(\d+:\d+)\}")
@@ -100,6 +102,8 @@ class Model:
         self.rows: deque[Row] = deque(maxlen=MOST_ROWS)
         self.log: deque[Entry] = deque(maxlen=MOST_ENTRIES)
         self.aliases: dict[str, str] = {}
+        self.paths: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        """By host and connection, the states that it entered there, each with the reason."""
         self.segments = 0
         self.version = 0
         self._serial = 0
@@ -240,8 +244,17 @@ class Model:
         """The frame was seen, but has no row (any more): what is noticed about it is only counted."""
         return 0 < number <= self._newest and number not in self._by_frame
 
+    def _walk(self, event: ev.StateChanged) -> None:
+        key = (event.host, event.conn)
+        if event.old in ("CLOSED", "LISTEN"):
+            self.paths.pop(key, None)
+            if len(self.paths) >= MOST_PATHS:
+                del self.paths[next(iter(self.paths))]
+        self.paths.setdefault(key, []).append((event.new, event.why))
+
     def _state(self, event: ev.StateChanged) -> None:
         self._flush(event.t)
+        self._walk(event)
         end = event.new == "CLOSED" and event.old not in ("TIME_WAIT", "LAST_ACK", "LISTEN")
         role = "trouble" if end else f"{event.host}+"
         self._note(event, event.host, event.conn, Note(names.state(event.new), role, event.why, event.ref))

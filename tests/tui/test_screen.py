@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_lab import FakeLab, Story, conn, exercise, flooded, handshake, rto, view
+from fake_lab import ISS_A, ISS_B, FakeLab, Story, conn, exercise, flooded, handshake, rto, view
 from pictures import UTF8, matches, press, settle
 from textual.pilot import Pilot
 
@@ -37,6 +37,17 @@ def quiet() -> FakeLab:
     return FakeLab(handshake(), view(15 * MS, (conn("a"),), (conn("b"),)))
 
 
+def holed() -> FakeLab:
+    """Of ten segments two are missing; b has read the first thousand octets, and has more to send than a's window."""
+    mss, left, gaps = 1448, ISS_A + 1 + 1448, ((3 * 1448, 6 * 1448), (7 * 1448, 9 * 1448))
+    blocks = tuple((left + first, left + end) for first, end in gaps)
+    a = conn("a", snd_una=left, snd_nxt=left + 9 * mss, not_sent=3000, sacked=blocks[:1], lost_out=2, retrans_out=1)
+    a = msgspec.structs.replace(a, rcv_nxt=ISS_B + 5001, rcv_wnd=0, recv_q=5000)
+    b = conn("b", rcv_nxt=left + 2 * mss, recv_q=3 * mss - 1000, ooo=blocks, rcv_wnd=11 * mss)
+    b = msgspec.structs.replace(b, snd_una=ISS_B + 5001, snd_nxt=ISS_B + 5001, not_sent=900, snd_wnd=0)
+    return FakeLab(handshake(), view(15 * MS, (a,), (b,)))
+
+
 def asking(given: str = "") -> FakeLab:
     about = exercise("predict", given)
     return FakeLab(handshake(), view(15 * MS, (conn("a"),), (conn("b"),), exercise=about, playing=False))
@@ -58,6 +69,9 @@ def finished() -> FakeLab:
         ("predict-80x24", asking, (80, 24), ()),
         ("done-80x24", finished, (80, 24), ("5",)),
         ("inject-80x24", flooded, (80, 24), ("i",)),
+        ("states-160x48", flooded, (160, 48), ("d",)),
+        ("space-160x48", holed, (160, 48), ("v",)),
+        ("space-80x24", holed, (80, 24), ("v",)),
         ("wire-50x16", flooded, (50, 16), ()),
         ("too-small", flooded, (38, 9), ()),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-CODE_PAGE: Final = "►◄─│█░√○≈·±²∞▼"
+CODE_PAGE: Final = "►◄─│┌┐└┘├┤┬┴█░√○≈·±²∞▼"
 """What code page 437 has of the signs in use."""
 _PLAIN: Final = {
     "…": ".",
@@ -22,6 +22,7 @@ _PLAIN: Final = {
     "◄": "<",
     "─": "-",
     "│": "|",
+    **dict.fromkeys("┌┐└┘├┤┬┴", "+"),
     "█": "#",
     "░": ".",
     "√": "v",

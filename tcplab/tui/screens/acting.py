@@ -9,8 +9,9 @@ from pathlib import Path
 from textual import events
 
 from tcplab.api.views import PredictView
-from tcplab.tui.draw import detail
+from tcplab.tui.draw import detail, diagram, names, space
 from tcplab.tui.draw import exercise as lab
+from tcplab.tui.draw.spans import Line
 from tcplab.tui.screens.drawing import Drawing
 from tcplab.tui.screens.pager import Pager
 from tcplab.tui.widgets.lines import Ladder, LiveTable
@@ -210,6 +211,38 @@ class Acting(Drawing):
                 self.app.push_screen(Pager("Segment", lambda room: detail.describe(row, room, glyphs)))
         elif self.pane in "13":
             self.action_pane("4")
+
+    def action_diagram(self) -> None:
+        """The states, where the chosen connection is on both hosts, and its way there; also when it is gone."""
+        ends, glyphs = self._both_ends(), self.lab_app.glyphs
+
+        def drawn(room: int) -> list[Line]:
+            paths = self.feed.model.paths
+            return diagram.lines({host: paths.get((host, conn), []) for host, conn in ends.items()}, room, glyphs)
+
+        self.app.push_screen(Pager(self._titled("States", ends), drawn, most=72, live=True))
+
+    def action_space(self) -> None:
+        """The octets of the chosen connection, as both ends know them."""
+        ends, glyphs = self._both_ends(), self.lab_app.glyphs
+
+        def drawn(room: int) -> list[Line]:
+            assert self.feed.view is not None
+            hosts = (self.feed.view.a, self.feed.view.b)
+            a, b = (next((conn for conn in host.conns if conn.conn == ends[host.name]), None) for host in hosts)
+            return space.lines(a, b, room, glyphs)
+
+        if self.feed.view is not None:
+            self.app.push_screen(Pager(self._titled("Sequence space", ends), drawn, most=150, live=True))
+
+    def _both_ends(self) -> dict[str, str]:
+        """The connection under this host's cursor, as each host calls it; without one, the one that was seen last."""
+        conn = self.chosen.get(self.host) or next((conn for _, conn in reversed(self.feed.model.paths)), "")
+        here = next((host for host, one in self.feed.model.paths if one == conn), self.host)
+        return {host: conn if host == here else names.reverse(conn) for host in ("a", "b")}
+
+    def _titled(self, what: str, ends: dict[str, str]) -> str:
+        return f"{what}  {self.feed.model.name(ends[self.host])}" if ends[self.host] else what
 
     def action_back(self) -> None:
         """Out of the zoom, or back to following."""

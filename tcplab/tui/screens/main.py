@@ -121,6 +121,8 @@ class Main(Acting, Drawing, Screen[None]):
             self.say("a new run")
         self._attend()
         self.draw()
+        if isinstance(self.app.screen, Pager):
+            self.app.screen.again()
 
     def _attend(self) -> None:
         """When a question is put, the Lab pane takes the keys: it is what the run waits for."""

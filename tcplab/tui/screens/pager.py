@@ -1,4 +1,4 @@
-"""A box over the screen that shows lines: help, a segment in full, a long reply."""
+"""A box over the screen that shows lines: help, a segment in full, a long reply; or what changes while one looks."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ class Pager(ModalScreen[None]):
         Binding("G,end", "scroll_rows(100000)", "last"),
     ]
 
-    def __init__(self, title: str, source: Source, most: int = 96) -> None:
+    def __init__(self, title: str, source: Source, most: int = 96, live: bool = False) -> None:
         super().__init__()
         self._title = title
         self._source = source
         self._most = most
+        self.live = live
+        """What it shows may be different at the next pull."""
 
     def compose(self) -> ComposeResult:
         """One box."""
@@ -48,6 +50,11 @@ class Pager(ModalScreen[None]):
     def on_resize(self) -> None:
         """Another width breaks the lines elsewhere."""
         self._fit()
+
+    def again(self) -> None:
+        """Something may have changed: a live one asks for its lines again."""
+        if self.live and self.query("#box"):
+            self._fit()
 
     def _fit(self) -> None:
         box = self.query_one("#box", KeyValues)
