@@ -39,6 +39,8 @@ class Stage:
         """(host, connection) -> the state that it entered last."""
         self.changes = 0
         """How many states were entered so far."""
+        self._flood_dice = world.rng.stream("x/flood")
+        """For all floods of the run: a second one comes from other addresses."""
         world.subscribe(self._listen)
 
     def act(self, command: Command) -> str:
@@ -279,7 +281,7 @@ class Stage:
         rate, count = command["rate"], command["count"]
         if count > MOST_FLOOD:
             raise LabError(command.where, f"count={count} is too many; a flood has at most {MOST_FLOOD} SYNs")
-        frames = inject.syn_flood(self.world.rng, ADDRESS[host], port, MAC[host], count)
+        frames = inject.syn_flood(self._flood_dice, ADDRESS[host], port, MAC[host], count)
         self._tell(f"SYN flood to {host}:{port}, {rate}/s, {count} in all")
         self._flood_on(host, frames, SEC // rate)
         return f"{count} SYNs from forged addresses on their way to {host}:{port}"

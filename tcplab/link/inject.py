@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tcplab.link.match import Flow
-from tcplab.rng import Rng
+from tcplab.rng import Stream
 from tcplab.wire import ipv4, tcp, tcp_options
 from tcplab.wire.frames import tcp_frame
 
@@ -21,12 +21,11 @@ _SYN_OPTIONS: Final = (
 )
 
 
-def syn_flood(rng: Rng, dst_ip: int, dst_port: int, dst_mac: bytes, count: int) -> Iterator[bytes]:
+def syn_flood(dice: Stream, dst_ip: int, dst_port: int, dst_mac: bytes, count: int) -> Iterator[bytes]:
     """`count` frames, each a SYN to `dst_ip`:`dst_port` from a forged address in 203.0.113.0/24 and a random port.
 
-    The sources come from the stream `x/flood`, so that the same seed gives the same flood.
+    Sources and numbers come from `dice`, so that the same seed gives the same flood, and the next one is another.
     """
-    dice = rng.stream("x/flood")
     for _ in range(count):
         source = FORGED_NET + 1 + dice.below(254)
         port = 1024 + dice.below(0x10000 - 1024)

@@ -28,6 +28,14 @@ def kinds(ours: Run, linux: Run, tolerance: align.Tolerance | None = None) -> li
     return [found.kind for found in align.compare(ours, linux, tolerance or align.Tolerance()).differences()]
 
 
+def test_a_script_that_ends_early_on_both_says_so() -> None:
+    early = run(error="at line 4")
+    found = align.compare(early, early, align.Tolerance())
+    told = report.as_text(report.of("x.lab", "both", "Linux", found, fidelity.explain(found), early))
+    assert "note: the script ended early (at line 4): what stands behind that was not played" in told
+    assert "no unexplained differences" in told
+
+
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 

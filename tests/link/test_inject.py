@@ -20,7 +20,7 @@ def read(frame):
 
 
 def test_a_flood_is_of_syns_from_addresses_that_nobody_has():
-    read_frames = [read(frame) for frame in syn_flood(Rng(1), B, 80, MAC_B, 300)]
+    read_frames = [read(frame) for frame in syn_flood(Rng(1).stream("x/flood"), B, 80, MAC_B, 300)]
     assert len(read_frames) == 300
     for packet, segment in read_frames:
         assert 1 <= packet.src - FORGED_NET <= 254
@@ -30,7 +30,7 @@ def test_a_flood_is_of_syns_from_addresses_that_nobody_has():
 
 
 def test_the_same_seed_gives_the_same_flood():
-    first, again, other = (list(syn_flood(Rng(seed), B, 80, MAC_B, 10)) for seed in (1, 1, 2))
+    first, again, other = (list(syn_flood(Rng(seed).stream("x/flood"), B, 80, MAC_B, 10)) for seed in (1, 1, 2))
     assert first == again != other
 
 

@@ -82,6 +82,24 @@ async def test_pictures_in_text(name: str, lab: object, size: tuple[int, int], p
         matches(name, shot.lines_of(app))
 
 
+async def test_gauges_stay_in_sight_above_a_long_syn_queue() -> None:
+    lab = flooded()
+    (listener,) = lab.view.b.listeners
+    entry = listener.syn_queue[0]
+    queue = tuple(msgspec.structs.replace(entry, conn=f"{entry.conn}{n}", peer=f"203.0.113.{n}:9") for n in range(60))
+    busy = msgspec.structs.replace(listener, syn_queue=queue, syn_len=60, syn_limit=60)
+    other = msgspec.structs.replace(listener, local="0.0.0.0:81", port=81, syn_queue=(), syn_len=0)
+    lab.view = msgspec.structs.replace(lab.view, b=msgspec.structs.replace(lab.view.b, listeners=(other, busy)))
+    async with shown(lab, (80, 24)) as (app, pilot):
+        await press(pilot, "3", "G")
+        drawn = shot.lines_of(app)
+        assert "> :80          203.0.113.59:9" in drawn
+        assert "60/60 FULL" in drawn
+        assert "b :80 SYN_RECV synq 60/60" in drawn, "the chosen one's listener, not the first"
+        await press(pilot, "g")
+        assert "> :80          203.0.113.59:9" not in shot.lines_of(app)
+
+
 @pytest.mark.parametrize(
     ("key", "line"),
     [

@@ -29,10 +29,11 @@ class Report(msgspec.Struct):
 
 def of(script: str, seats: str, kernel: str, comparison: Comparison, unexplained: int, linux: Run) -> Report:
     """The report of a comparison whose differences were explained."""
+    early = [f"the script ended early ({linux.error}): what stands behind that was not played"] if linux.error else []
     count = sum(1 for _ in comparison.differences())
     return Report(
         script, seats, kernel, unexplained == 0, unexplained, count - unexplained, comparison.pairs, comparison.others,
-        linux.notes,
+        [*linux.notes, *early],
     )  # fmt: skip
 
 

@@ -205,6 +205,8 @@ def tcb(peer: Peer | None, host: str, ink: Ink) -> list[Line]:
     lines.append(sides([("send", "dim")], _pair("ISS", str(peer.iss), 10), ink.room))
     lines.append(_facts("SND.UNA", _rel(peer.snd_una, peer.iss), "SND.NXT", _rel(peer.snd_nxt, peer.iss)))
     lines.append(_facts("SND.WND", str(peer.snd_wnd), "in flight", str(flight)))
+    if peer.not_sent:
+        lines.append(_facts("", "", "unsent", str(peer.not_sent)))
     lines.append(sides([("receive", "dim")], _pair("IRS", str(peer.irs), 10), ink.room))
     lines.append(_facts("RCV.NXT", _rel(peer.rcv_nxt, peer.irs), "RCV.WND", str(peer.rcv_wnd)))
     ooo = sum((right - left) & 0xFFFFFFFF for left, right in peer.ooo)
@@ -224,8 +226,8 @@ def tcb(peer: Peer | None, host: str, ink: Ink) -> list[Line]:
 
 
 _TIME_WAIT: Final = (
-    "This side closed first. Until the time is over its port pair is not free: an old segment could be taken for one "
-    "of a new connection. J jumps over the wait."
+    "The last ACK was this side's: if it is lost, somebody must be here to repeat it. And until the time is over an "
+    "old segment could be taken for one of a new connection on this port pair. J jumps over the wait."
 )
 
 
@@ -262,13 +264,20 @@ def title(peer: Peer | None, host: str, glyphs: Glyphs) -> str:
     return f"TCB {local} {glyphs.to} {remote}"
 
 
+def _listener_of(host: HostView, chosen: Peer | None) -> tuple[ListenerView, ...]:
+    """The listener on the chosen connection's port; else one that has something to tell; else the first."""
+    port = names.port(chosen.conn.partition(">")[0]) if chosen is not None else ""
+    order = sorted(host.listeners, key=lambda one: (names.port(one.local) != port, not _busy(one)))
+    return tuple(order[:1])
+
+
 def summary(host: HostView, chosen: Peer | None, ink: Ink) -> Line:
     """The host in a few words, for the continuity strip."""
     line: Line = [(f"{host.name} ", f"{host.name}+")]
     if chosen is not None:
         state = "SYN_RECV" if isinstance(chosen, RequestView) else chosen.state
         line += [(f"{names.port(chosen.conn.partition('>')[0])} ", ""), (names.state(state), "value")]
-    for listener in host.listeners[:1]:
+    for listener in _listener_of(host, chosen):
         for text, count, limit in (
             (" synq", listener.syn_len, listener.syn_limit),
             (" acceptq", listener.accept_len, listener.accept_limit),

@@ -17,6 +17,8 @@ from tcplab.tui.draw.theme import Theme
 from tcplab.tui.model import Model, Row
 
 _WHEEL: Final = 3
+_LEAST_ROWS: Final = 3
+"""So many must be left for what scrolls; else nothing is pinned."""
 
 
 class Lines(Widget):
@@ -37,7 +39,9 @@ class Lines(Widget):
         super().__init__(id=id)
         self.can_focus = focusable
         self.top = 0
-        """Index of the first line in sight."""
+        """So many lines have scrolled away, behind those that are pinned."""
+        self.pinned = 0
+        """So many lines from the first on never scroll away."""
         self.cursor: int | None = None
         self._theme = theme
         self._ground = ground
@@ -76,14 +80,18 @@ class Lines(Widget):
 
     def _clamp(self, height: int) -> None:
         if self.cursor is not None:
-            if self.cursor < self.top:
-                self.top = self.cursor
+            if self.cursor < self.top + self.pinned:
+                self.top = self.cursor - self.pinned
             elif self.cursor >= self.top + height:
                 self.top = self.cursor - height + 1
         self.top = max(0, min(self.top, len(self._lines) - height))
 
+    def _index(self, y: int) -> int:
+        """Which line row `y` shows."""
+        return y if y < self.pinned else self.top + y
+
     def _row(self, y: int) -> tuple[Line, bool]:
-        index = self.top + y
+        index = self._index(y)
         if index < len(self._lines):
             return self._lines[index], index == self.cursor
         return [], False
@@ -110,7 +118,7 @@ class Lines(Widget):
         """Tell the screen which line was meant."""
         offset = event.get_content_offset(self)
         if offset is not None:
-            self.post_message(self.Clicked(self, self.top + offset.y))
+            self.post_message(self.Clicked(self, self._index(offset.y)))
 
     def on_mouse_scroll_up(self, _: events.MouseScrollUp) -> None:
         """Three lines up."""
@@ -133,8 +141,10 @@ class LiveTable(Lines):
         self._keys: list[str] = []
 
     def fill(self, lines: list[Line], keys: list[str], chosen: str) -> None:
-        """Lines, what each stands for, and which of them is chosen."""
+        """Lines, what each stands for, and which of them is chosen. What stands above the first stays in sight."""
         self._keys = keys
+        head = next((at for at, key in enumerate(keys) if key), 0)
+        self.pinned = head if head + _LEAST_ROWS <= self.size.height else 0
         self.show(lines, keys.index(chosen) if chosen and chosen in keys else None)
 
     def beside(self, chosen: str, step: int) -> str:
