@@ -35,9 +35,14 @@ def test_pictures_are_there() -> None:
         assert (ROOT / picture).stat().st_size > 10_000
 
 
-def test_every_exercise_is_listed() -> None:
-    listed = set(re.findall(r"^\| `([a-z-]+)` \|", README, re.MULTILINE))
-    assert {info.id for info in catalogue.all()} <= listed
+def test_every_exercise_is_listed_in_its_track() -> None:
+    listed: dict[str, list[str]] = {}
+    for info in catalogue.all():
+        listed.setdefault(info.track, []).append(info.id)
+    table = README.partition("| track | what it is about | exercises |\n")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", table, re.MULTILINE))
+    assert {track: re.findall(r"`([a-z0-9-]+)`", row) for track, row in rows.items()} == listed
+    assert f"There are {len(catalogue.all())} exercises" in README
 
 
 def test_the_table_of_fidelity_is_made_from_its_file() -> None:
