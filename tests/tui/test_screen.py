@@ -82,6 +82,16 @@ async def test_pictures_in_text(name: str, lab: object, size: tuple[int, int], p
         matches(name, shot.lines_of(app))
 
 
+async def test_a_small_terminal_says_that_a_text_goes_on() -> None:
+    lab = asking()
+    long = msgspec.structs.replace(lab.view.exercise, brief="One word after the other. " * 80)
+    lab.view = msgspec.structs.replace(lab.view, exercise=long)
+    async with shown(lab, (80, 24)) as (app, pilot):
+        assert "[5 Lab 0/2 ▼]" in shot.lines_of(app)
+        await press(pilot, "pagedown", "pagedown", "pagedown")
+        assert "[5 Lab 0/2]" in shot.lines_of(app)
+
+
 async def test_gauges_stay_in_sight_above_a_long_syn_queue() -> None:
     lab = flooded()
     (listener,) = lab.view.b.listeners

@@ -75,15 +75,15 @@ def short(text: str) -> str:
     return text
 
 
-def tabs(view: LabView, current: str, room: int) -> Line:
-    """The panes by number, for a terminal that shows one at a time."""
+def tabs(view: LabView, current: str, room: int, more: str = "") -> Line:
+    """The panes by number, for a terminal that shows one at a time; `more`: that the current one goes on below."""
     texts = {"1": "Host a", "2": "Wire", "3": "Host b", "4": "TCB", "5": exercise.title(view.exercise), "6": "Log"}
     line: Line = [(" ", "")]
     for digit, text in texts.items():
         here = digit == current
         role = {"1": "a", "3": "b"}.get(digit, "")
         name = f"{digit}" if room < 60 else f"{digit} {text}"
-        line += [(f"[{name}]" if here else f" {name} ", "accent" if here else role or "dim"), (" ", "")]
+        line += [(f"[{name}{more}]" if here else f" {name} ", "accent" if here else role or "dim"), (" ", "")]
     return fit(line, room)
 
 

@@ -141,7 +141,7 @@ def _debrief(exercise: ExerciseView, room: int, glyphs: Glyphs) -> list[Line]:
         lines += [[(text, "trouble")] for text in wrap(f"Often believed: {exercise.claim}", room, "  ")]
         lines += [[(text, "ok")] for text in wrap(f"In truth: {exercise.truth}", room, "  ")]
     if exercise.reveal:
-        lines += [[(text, "accent")] for text in wrap(f"Now try: {exercise.reveal}", room, "  ")]
+        lines += [[(text, "accent")] for text in wrap(f"To try: {exercise.reveal}", room, "  ")]
     return [*lines, []] if lines else []
 
 

@@ -17,7 +17,7 @@ TIMERS: Final = {
     "keepalive": "keepalive",
     "tlp": "TLP",
     "reo": "RACK",
-    "compress": "compressed ACK",
+    "compress": "comp. ACK",
     "pacing": "pacing",
     "timewait": "2MSL",
     "finwait2": "FIN_WAIT_2",

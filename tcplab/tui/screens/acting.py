@@ -265,7 +265,7 @@ class Acting(Drawing):
         widget = self.pane_widget()
         if isinstance(widget, Ladder):
             widget.move(by)
-        elif question is not None and question.choices:
+        elif question is not None and question.choices and abs(by) == 1:  # a page reads on
             self.choice = (self.choice + by) % len(question.choices)
         elif isinstance(widget, LiveTable):
             host = "a" if self.pane == "1" else "b"

@@ -74,10 +74,11 @@ class Drawing(Screen[None]):
         size = self.app.size
         glyphs = self.lab_app.glyphs
         self.query_one("#top", Lines).show([bars.top(view, size.width, glyphs, self.stepping)])
-        if self._plan.bare:
-            self.query_one("#tabs", Lines).show([bars.tabs(view, self.pane, size.width)])
         for name in self._plan.shown:
             self._pane(name, view)
+        if self._plan.bare:
+            more = f" {glyphs.down}" if self.pane_widget().goes_on else ""
+            self.query_one("#tabs", Lines).show([bars.tabs(view, self.pane, size.width, more)])
         self.query_one("#status", Lines).show([self._status(view, size.width)])
         self.query_one("#keys", Lines).show([bars.keys(keys.bar(self.pane), _FOCUS[self.pane], size.width)])
 

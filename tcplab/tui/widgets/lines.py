@@ -96,6 +96,11 @@ class Lines(Widget):
             return self._lines[index], index == self.cursor
         return [], False
 
+    @property
+    def goes_on(self) -> bool:
+        """There are lines below what is in sight."""
+        return self.top + self.size.height < len(self._lines)
+
     def scroll_lines(self, by: int) -> None:
         """Move the window over the lines."""
         self.cursor = None
