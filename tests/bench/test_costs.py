@@ -36,7 +36,7 @@ def spent(act: Callable[[], object]) -> float:
 
 
 def bare_answers() -> float:
-    frames = list(syn_flood(Rng(1), B, PORT, MAC_B, FLOOD))
+    frames = list(syn_flood(Rng(1).stream("x/flood"), B, PORT, MAC_B, FLOOD))
 
     def run() -> None:
         for frame in frames:

@@ -124,7 +124,7 @@ def test_a_call_of_ones_own_leaves_at_once(world):
 def test_a_flood_fills_the_syn_queue_and_the_answers_end_at_x(world):
     lab = world()
     listener = lab.apps.start("b", "web", apps.listen(80, 4))
-    for frame in inject.syn_flood(lab.rng, ADDRESS["b"], 80, MAC["b"], 20):
+    for frame in inject.syn_flood(lab.rng.stream("x/flood"), ADDRESS["b"], 80, MAC["b"], 20):
         lab.inject("b", frame, "a forged SYN")
     lab.loop.run_until(100 * MS)
     assert listener.done

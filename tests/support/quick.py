@@ -88,4 +88,4 @@ def flooded(count: int) -> tuple[Machine, list[bytes]]:
     listener = host.call(0, "socket")
     host.call(0, "bind", listener, 0, PORT)
     host.call(0, "listen", listener, 2 * count)
-    return host, list(syn_flood(Rng(1), B, PORT, MAC_B, count))
+    return host, list(syn_flood(Rng(1).stream("x/flood"), B, PORT, MAC_B, count))
