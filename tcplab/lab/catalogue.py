@@ -44,9 +44,14 @@ def all() -> tuple[ExerciseInfo, ...]:
 
 
 def find(id: str) -> Path | None:
-    """The file of lab `id`; its folder's number may stand in front (`12-accept-full`). Also one that cannot be read."""
-    for info in all():
-        if id in (info.id, info.path.parent.name):
-            return info.path
-    broken = sorted(folder().glob(f"*/[0-9]*-{id}/exercise.toml")) if id.replace("-", "").isalnum() else []
-    return broken[0] if broken else None
+    """The file of lab `id`; its folder's number may stand in front (`12-accept-full`). Also one that cannot be read.
+
+    Folders are named for their labs, so that no file needs to be read for this but where one is not.
+    """
+    if not id.replace("-", "").isalnum():
+        return None
+    for path in sorted(folder().glob(f"*/*{id}/exercise.toml")):
+        name = path.parent.name
+        if id in (name, name.lstrip("0123456789").removeprefix("-")):
+            return path
+    return next((info.path for info in all() if info.id == id), None)
