@@ -51,13 +51,9 @@ def judge(path: Path) -> Judged:
 def seconds(path: Path) -> float:
     """How long the script says that it takes."""
     text = path.read_text()
-
-    def times(word: str) -> list[float]:
-        found = re.findall(rf"^{word} ([\d.]+)(m?)s", text, re.M)
-        return [float(number) / (1000 if unit else 1) for number, unit in found]
-
-    packets = sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
-    return max(sum(times("wait")), *times("at"), packets)
+    waits = re.findall(r"^wait ([\d.]+)(m?)s", text, re.M)
+    total = sum(float(number) / (1000 if unit else 1) for number, unit in waits)
+    return total + sum(float(number) for number in re.findall(r"^ *\+(\d*\.\d+)", text, re.M))
 
 
 def judge_all(scripts: list[Path]) -> list[Judged]:

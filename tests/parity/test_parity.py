@@ -1,5 +1,5 @@
-"""Our TCP beside the kernel's: exercises, small scripts in the lab's language, and packet scripts, each without a
-difference but those that are meant. The folders are the sections of what was measured on Linux.
+"""Our TCP beside the kernel's: small scripts in the lab's language, and packet scripts, each without a difference
+but those that are meant. The folders are the sections of what was measured on Linux.
 """
 
 from __future__ import annotations
@@ -10,34 +10,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from parity.judge import Judged, seconds
+from parity.judge import Judged
 from support.beside import Beside
 
 from tcplab.lab.compare import fidelity
 from tcplab.lab.drill import drill
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 PACKETS = HERE.parent / "pkt"
 ALSO = ("opening/closed-*", "opening/listen-*", "opening/rst-*", "rfc5961/*", "ooo/*", "matrix/time_wait/*")
 """Packet scripts of the drill that are compared as well: what no lab can send (sections 3, 8, 10 and 15)."""
-LONGEST = 12.0
-"""Seconds of the kernel's time that an exercise may take here."""
-BY_A_HAIR = ("slow-start", "loss-reactions", "which-window")
-"""Exercises in which some milliseconds of real time decide what a delayed ACK covers, and that what is sent next. What
-they teach is the kernel's too: `tcplab compare` shows it.
-"""
-EXERCISES = [
-    path
-    for path in sorted((ROOT / "labs").glob("*/*/exercise.toml"))
-    if seconds(path) <= LONGEST and not path.parent.name.endswith(BY_A_HAIR)
-]
 SCRIPTS = [
-    *EXERCISES,
     *sorted(path for path in HERE.rglob("*") if path.suffix in (".lab", ".pkt")),
     *(path for glob in ALSO for path in sorted(PACKETS.glob(f"{glob}.pkt")) if not drill.mark(path.read_text())),
 ]
-NAMES = {str(path.relative_to(ROOT)): path for path in SCRIPTS}
+NAMES = {str(path.relative_to(HERE.parent)): path for path in SCRIPTS}
 BY_CHANCE = {"psh-on-bursts"}
 """Differences that real time makes in some runs only."""
 _RUNS: list[tuple[list[Path], Beside]] = []
