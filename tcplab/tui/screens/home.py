@@ -88,9 +88,9 @@ class Choose(Screen[None]):
         Binding("q,ctrl+q", "leave", "quit"),
     ]
 
-    def __init__(self, listed: list[Item] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._items = items() if listed is None else listed
+        self._items = items()
         self._words = ""
         self._chosen = next((item.key for item in self._items if item.id and not item.passed), _FREE_PLAY)
 
